@@ -1,0 +1,211 @@
+"""Read a recipe from a file, with a profile and changes, and tell all that is wrong with it.
+
+    home.yaml:7:12: adapters.task.width: must be at least 1, not 0
+    home.yaml:9:31: tasks.intent.adapter: no adapter is named 'tusk'; did you mean 'task'?
+    --set training.epoch=1: training.epoch: unknown key; did you mean 'epochs'?
+
+A profile is merged over the recipe, then the changes in their order: mappings merge deeply,
+lists replace, `null` takes a key away. Profiles that are not used are checked as well.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import get_origin
+
+from composer.errors import Fault, RecipeError, did_you_mean
+from composer.recipe.checks import examine
+from composer.recipe.documents import MAX_BYTES, read_document, read_value
+from composer.recipe.findings import Path, dotted, show
+from composer.recipe.schema import Recipe
+from composer.recipe.tree import (
+    Entry,
+    Mark,
+    Node,
+    faults_of,
+    merged,
+    node_of,
+    place_of,
+    values,
+)
+
+_NAMED = frozenset(
+    name for name, one in Recipe.model_fields.items() if get_origin(one.annotation) is dict
+)
+
+
+@dataclass(frozen=True)
+class LoadedRecipe:
+    """A recipe without faults, and where its parts stand.
+
+    Attributes:
+        recipe: With the profile and the changes in it.
+        folder: Of the file; paths in the recipe are relative to it.
+    """
+
+    recipe: Recipe
+    folder: FilePath
+    _root: Node = field(repr=False)
+
+    def place(self, path: Path) -> str:
+        """Say where the value at a path of keys stands: `file:line:column`."""
+        return str(place_of(self._root, path))
+
+
+def read_recipe(
+    path: str | FilePath, *, profile: str | None = None, changes: Sequence[str] = ()
+) -> LoadedRecipe:
+    """Read a recipe.
+
+    Args:
+        path: Of the YAML file.
+        profile: Name of the profile to merge over it.
+        changes: Like `training.epochs=1`; the value is read as YAML.
+
+    Raises:
+        RecipeError: With every fault that was found.
+    """
+    path = FilePath(path)
+    document = read_document(_content(path), str(path))
+    faults = list(document.faults)
+    root = document.root
+    if profile is not None:
+        root = _with_profile(root, profile, faults)
+    for change in changes:
+        root = _with_change(root, change, faults)
+    found = examine(_plain(root))
+    faults += faults_of(root, found.findings)
+    faults += _faults_of_profiles(document.root, used=profile)
+    if faults or found.recipe is None:
+        raise RecipeError(_in_order(faults))
+    return LoadedRecipe(found.recipe, path.parent, root)
+
+
+def recipe_from(
+    given: Mapping[str, object], *, place: str = "command line", changes: Sequence[str] = ()
+) -> Recipe:
+    """Make a recipe of plain values, with every check that a file gets.
+
+    Args:
+        given: What would stand in the file.
+        place: Of all that is given.
+        changes: Like `training.epochs=1`; each is its own place.
+
+    Raises:
+        RecipeError: With every fault.
+    """
+    faults: list[Fault] = []
+    root = node_of(given, Mark(place))
+    for change in changes:
+        root = _with_change(root, change, faults)
+    found = examine(_plain(root))
+    faults += faults_of(root, found.findings)
+    if faults or found.recipe is None:
+        raise RecipeError(dict.fromkeys(faults))
+    return found.recipe
+
+
+def _content(path: FilePath) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        reason = getattr(error, "strerror", None) or error
+        raise RecipeError([Fault(str(path), f"cannot be read: {reason}")]) from error
+
+
+def _plain(root: Node) -> dict[str, object]:
+    plain = values(root)
+    return plain if isinstance(plain, dict) else {}
+
+
+def _with_profile(root: Node, name: str, faults: list[Fault]) -> Node:
+    profiles = _profiles(root)
+    if name in profiles:
+        return _merged_profile(root, profiles[name])
+    message = f"no profile is named {name!r}; {did_you_mean(name, profiles)}"
+    faults.append(Fault(f"--profile {name}", message))
+    return root
+
+
+def _profiles(root: Node) -> dict[str, Node]:
+    profiles = root.child("profiles")
+    entries = profiles.value if profiles and isinstance(profiles.value, dict) else {}
+    return {name: entry.node for name, entry in entries.items()}
+
+
+def _merged_profile(root: Node, profile: Node) -> Node:
+    return merged(root, profile) if isinstance(profile.value, dict) else root
+
+
+def _faults_of_profiles(root: Node, *, used: str | None) -> list[Fault]:
+    """Find what only goes wrong with a profile that is not the one used."""
+    unused = {name: one for name, one in _profiles(root).items() if name != used}
+    before = set(examine(_plain(root)).findings) if unused else set()
+    faults = []
+    for name, profile in _profiles(root).items():
+        nested = profile.value.get("profiles") if isinstance(profile.value, dict) else None
+        if nested:
+            faults.append(Fault(str(nested.key), "a profile holds no profiles"))
+        if name not in unused:
+            continue
+        whole = _merged_profile(root, profile)
+        found = [one for one in examine(_plain(whole)).findings if one not in before]
+        for fault in faults_of(whole, found):
+            faults.append(Fault(fault.place, f"{fault.message} (with profile {name!r})"))
+    return faults
+
+
+def _with_change(root: Node, change: str, faults: list[Fault]) -> Node:
+    """Merge `a.b=c` over a recipe; if that cannot be done, add to the faults."""
+    mark = Mark(f"--set {change}")
+    keys, given, text = change.partition("=")
+    path = tuple(keys.strip().split("."))
+    fault = _refused_change(root, path, given=bool(given))
+    if fault is not None:
+        faults.append(Fault(str(mark), fault))
+        return root
+    try:
+        document = read_value(text, str(mark))
+    except RecipeError as error:
+        faults.extend(Fault(str(mark), fault.message) for fault in error.faults)
+        return root
+    faults.extend(Fault(str(mark), fault.message) for fault in document.faults)
+    node = node_of(values(document.root), mark)
+    for key in reversed(path):
+        node = Node({key: Entry(mark, node)}, mark)
+    return merged(root, node)
+
+
+def _refused_change(root: Node, path: tuple[str, ...], *, given: bool) -> str | None:
+    """Say why a change cannot be merged; keys that are only misspelt are found later."""
+    if not given or not all(path):
+        return "write key=value, with dots between keys, such as training.epochs=1"
+    if path[0] == "profiles":
+        return "profiles are merged before this change; change the recipe itself"
+    node = root
+    for depth, key in enumerate(path[:-1]):
+        child = node.child(key)
+        where = dotted(path[: depth + 1])
+        if child is None:
+            named = path[0] in _NAMED and depth == 1
+            member = path[:2] == ("languages", "members") and depth == 2
+            known = node.value if isinstance(node.value, dict) else {}
+            return f"there is no {where}; {did_you_mean(key, known)}" if named or member else None
+        if not isinstance(child.value, dict):
+            return f"{where} is {show(values(child))}, not a mapping; give it a whole new value"
+        node = child
+    return None
+
+
+def _in_order(faults: list[Fault]) -> list[Fault]:
+    """Sort by file, line and column; what is on the command line comes last."""
+
+    def position(fault: Fault) -> tuple[bool, str, int, int]:
+        match = re.fullmatch(r"(.*):(\d+):(\d+)", fault.place, re.DOTALL)
+        if match is None:
+            return (fault.place.startswith("--"), fault.place, 0, 0)
+        return (False, match[1], int(match[2]), int(match[3]))
+
+    return sorted(dict.fromkeys(faults), key=position)

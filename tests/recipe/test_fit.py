@@ -1,0 +1,210 @@
+from pathlib import Path
+
+import pytest
+
+from composer.recipe.composition import Average, Fuse, Gate
+from composer.recipe.expand import expand
+from composer.recipe.fit import (
+    BackboneShape,
+    adapter_parameters,
+    adapter_sites,
+    bottleneck_width,
+    check_fit,
+    head_parameters,
+    mixture_parameters,
+    shapes_of,
+    trainable_parameters,
+)
+from composer.recipe.schema import AdapterShape, BottleneckAdapter, MAdapter, OtherAdapter
+from tests.recipe.recipes import SOUND, load, recipe_of
+
+SHAPE = BackboneShape(hidden_size=384, layers=12, max_tokens=512)
+D = SHAPE.hidden_size
+
+
+def bottleneck(**values: object) -> BottleneckAdapter:
+    return BottleneckAdapter.model_validate({"kind": "bottleneck", **values})
+
+
+def madapter(**values: object) -> MAdapter:
+    return MAdapter.model_validate({"kind": "madapter", **values})
+
+
+def misfits(folder: Path, old: str, new: str) -> list[str]:
+    assert old in SOUND
+    loaded = load(folder, SOUND.replace(old, new))
+    return [
+        str(fault).replace(f"{folder}/", "")
+        for fault in check_fit(loaded.recipe, SHAPE, loaded.place)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "faults"),
+    [
+        ("width: 32", "width: 384", []),
+        (
+            "width: 32",
+            "width: 385",
+            ["home.yaml:5:33: adapters.task.width: must be at most 384, the backbone's hidden "
+             "size, not 385"],
+        ),
+        ("reduction_factor: 16", "reduction_factor: 384", []),
+        (
+            "reduction_factor: 16",
+            "reduction_factor: 384.5",
+            ["home.yaml:6:46: adapters.thin.reduction_factor: must be at most 384, the "
+             "backbone's hidden size, not 384.5"],
+        ),
+        ("width: 32", "leave_out: [0, 11]", []),
+        (
+            "width: 32",
+            "leave_out: [11, 12, 40]",
+            ["home.yaml:5:42: adapters.task.leave_out[1]: the backbone has the layers 0 to 11, "
+             "and no 12",
+             "home.yaml:5:46: adapters.task.leave_out[2]: the backbone has the layers 0 to 11, "
+             "and no 40"],
+        ),
+        (
+            "width: 32",
+            f"leave_out: {list(range(12))}",
+            ["home.yaml:5:37: adapters.task.leave_out: no layer is left for the adapter"],
+        ),
+        ("-small}", "-small, max_tokens: 512}", []),
+        (
+            "-small}",
+            "-small, max_tokens: 513}",
+            ["home.yaml:3:69: backbone.max_tokens: must be at most 512, what the backbone takes, "
+             "not 513"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_the_backbone_is_told(
+    tmp_path: Path, old: str, new: str, faults: list[str]
+):
+    assert misfits(tmp_path, old, new) == faults
+
+
+def test_a_misfit_has_its_path_as_place_where_no_file_is_known(tmp_path: Path):
+    recipe = recipe_of(tmp_path, {"width: 32": "width: 400"})
+    (fault,) = check_fit(recipe, SHAPE)
+    assert str(fault) == (
+        "adapters.task.width: must be at most 384, the backbone's hidden size, not 400"
+    )
+
+
+@pytest.mark.parametrize(
+    ("adapter", "width"),
+    [
+        (bottleneck(), 24),
+        (madapter(), 12),
+        (bottleneck(width=7), 7),
+        (bottleneck(reduction_factor=384), 1),
+        (bottleneck(reduction_factor=5), 76),
+        (madapter(reduction_factor=1.5), 256),
+    ],
+)
+def test_the_width_is_as_said_or_by_the_reduction_factor(adapter: AdapterShape, width: int):
+    assert bottleneck_width(adapter, D) == width
+
+
+@pytest.mark.parametrize(
+    ("adapter", "count"),
+    [
+        (bottleneck(), 24),
+        (bottleneck(placement="pfeiffer"), 12),
+        (bottleneck(leave_out=(0, 11)), 20),
+        (bottleneck(leave_out=(3,), placement="pfeiffer"), 11),
+    ],
+)
+def test_sites_are_two_a_layer_or_one(adapter: AdapterShape, count: int):
+    assert len(adapter_sites(adapter, SHAPE.layers)) == count
+
+
+@pytest.mark.parametrize(
+    ("adapter", "count"),
+    [
+        (bottleneck(width=32, bias=False), 24 * 2 * D * 32),
+        (bottleneck(width=32), 24 * (2 * D * 32 + 32 + D)),
+        (bottleneck(width=32, placement="pfeiffer"), 12 * (2 * D * 32 + 32 + D)),
+        (bottleneck(width=32, train_norm=True), 24 * (2 * D * 32 + 32 + D + 2 * D)),
+        (bottleneck(width=32, leave_out=(1,)), 22 * (2 * D * 32 + 32 + D)),
+        (madapter(width=32, bias=False), 24 * (2 * D + 32) * 32),
+        (madapter(width=32), 24 * ((2 * D + 32) * 32 + 32 + 32 + D)),
+        (madapter(width=32, middle_layers=3), 24 * ((2 * D + 3 * 32) * 32 + 4 * 32 + D)),
+    ],
+)
+def test_the_weights_of_an_adapter_are_counted(adapter: AdapterShape, count: int):
+    assert adapter_parameters(adapter, SHAPE) == count
+
+
+@pytest.mark.parametrize(
+    ("mixture", "count"),
+    [
+        (Fuse(("a", "b")), 24 * (3 * D * D + D)),
+        (Fuse(("a", "b", "c", "none")), 24 * (3 * D * D + D)),
+        (Gate(("a", "b")), 24 * (2 * D + 2)),
+        (Gate(("a", "b", "none")), 24 * (3 * D + 3)),
+        (Average(("a", "b"), (0.5, 0.5)), 0),
+    ],
+)
+def test_the_weights_of_a_mixture_are_counted(mixture: Fuse | Gate | Average, count: int):
+    assert mixture_parameters(mixture, sites=24, hidden_size=D) == count
+
+
+def test_the_weights_of_a_head_are_counted():
+    assert head_parameters(D, 42) == 42 * D + 42
+
+
+def trained(folder: Path, name: str, changes: dict[str, str], classes: int | None = 42) -> int:
+    stages = expand(recipe_of(folder, changes))
+    stage = {one.name: one for one in stages}[name]
+    return trainable_parameters(stage, backbone=SHAPE, shapes=shapes_of(stages), classes=classes)
+
+
+HEAD = 42 * D + 42
+FUSION = 24 * (3 * D * D + D)
+NORMS = 24 * 2 * D
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "count"),
+    [
+        ("language/de", {}, adapter_parameters(bottleneck(reduction_factor=16), SHAPE)),
+        ("task/intent", {}, adapter_parameters(madapter(width=32, train_norm=True), SHAPE) + HEAD),
+        ("composition/few-shot", {}, FUSION + NORMS + HEAD),
+        ("composition/few-shot", {", train_norm: true": ""}, FUSION + HEAD),
+        ("composition/few-shot", {"les: 200": "les: 200, train_norm: false"}, FUSION + HEAD),
+        ("composition/few-shot", {"> fuse(": "> gate("}, 24 * 2 * (D + 1) + NORMS + HEAD),
+        ("composition/few-shot", {"> fuse(intent, domain)": "> average(intent, domain)"},
+         NORMS + HEAD),
+        ("composition/few-shot", {"> fuse(intent, domain)": "> intent"}, HEAD),
+        ("composition/few-shot", {"$language > fuse(intent, domain)": "none"}, HEAD),
+        ("composition/few-shot", {"$language > fuse(intent, domain)": "fuse($language, intent)"},
+         FUSION + NORMS + HEAD),
+        ("composition/few-shot",
+         {"width: 32": "leave_out: [0]", "reduction_factor: 16": "leave_out: [0, 1]"},
+         (FUSION + NORMS) // 24 * 22 + HEAD),
+        ("evaluation/far/domain/en", {}, 0),
+        ("bundle/box", {}, 0),
+    ],
+)  # fmt: skip
+def test_what_a_stage_trains_is_counted(
+    tmp_path: Path, name: str, changes: dict[str, str], count: int
+):
+    assert trained(tmp_path, name, changes) == count
+
+
+def test_a_head_whose_classes_are_not_known_is_not_counted(tmp_path: Path):
+    found = trained(tmp_path, "task/domain", {}, classes=None)
+    assert found == adapter_parameters(bottleneck(), SHAPE)
+
+
+def test_kinds_without_a_bottleneck_are_not_counted():
+    lora = OtherAdapter(kind="lora")
+    with pytest.raises(TypeError, match="lora has no bottleneck"):
+        bottleneck_width(lora, D)
+    with pytest.raises(TypeError, match="lora has no bottleneck"):
+        adapter_parameters(lora, SHAPE)
+    with pytest.raises(TypeError, match="lora has no sites"):
+        adapter_sites(lora, 2)
