@@ -1,0 +1,1 @@
+"""What is given to a device: the file format, its checks, and how weights are stored."""

@@ -1,0 +1,181 @@
+"""The tensors of a part: their names and shapes, by kind.
+
+A site is a layer's number, from 0, and where in the layer: `3.attention`, `3.output`. A
+mixer is a fusion or gate of the composition, numbered in reading order.
+
+    bottleneck, madapter   SITE.down              (width, size)
+                           SITE.down_bias         (width,)
+                           SITE.middle.0          (width, width)     madapter only; to 2
+                           SITE.middle.0_bias     (width,)
+                           SITE.up                (size, width)
+                           SITE.up_bias           (size,)
+    fusion                 SITE.MIXER.f_down      (units, size)      not in a gate
+                           SITE.MIXER.f_down_bias (units,)           not in a gate
+                           SITE.MIXER.f_up_score  (members, size)
+                           SITE.MIXER.f_score     (members,)
+                           SITE.MIXER.up          (size, units)
+                           SITE.MIXER.up_bias     (members, size)
+    norms, and any above   SITE.norm_weight       (size,)
+                           SITE.norm_bias         (size,)
+    head                   weight                 (classes, size)
+                           bias                   (classes,)
+
+`units` are the widths of all members, one after another; they and `width` may differ from
+site to site. A bias of an adapter that is left out is zero. A fusion is folded: `up` holds
+the members' up-projections and V.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple
+
+from composer.bundle.header import TensorType
+from composer.errors import did_you_mean
+
+Kind = Literal["bottleneck", "madapter", "fusion", "norms", "head"]
+Shape = tuple[str, ...]  # lengths by name
+
+MIDDLE_LAYERS = 3
+
+_NORMS: dict[str, Shape] = {"norm_weight": ("size",), "norm_bias": ("size",)}
+_BOTTLENECK: dict[str, Shape] = {
+    "down": ("width", "size"),
+    "down_bias": ("width",),
+    "up": ("size", "width"),
+    "up_bias": ("size",),
+    **_NORMS,
+}
+_MIDDLE: dict[str, Shape] = {
+    **{f"middle.{depth}": ("width", "width") for depth in range(MIDDLE_LAYERS)},
+    **{f"middle.{depth}_bias": ("width",) for depth in range(MIDDLE_LAYERS)},
+}
+_MIXER: dict[str, Shape] = {
+    "f_down": ("units", "size"),
+    "f_down_bias": ("units",),
+    "f_up_score": ("members", "size"),
+    "f_score": ("members",),
+    "up": ("size", "units"),
+    "up_bias": ("members", "size"),
+}
+_HEAD: dict[str, Shape] = {"weight": ("classes", "size"), "bias": ("classes",)}
+
+# What a group of tensors may hold, and what it must.
+_TABLES: dict[str, tuple[dict[str, Shape], tuple[str, ...]]] = {
+    "bottleneck": (_BOTTLENECK, ("down", "up")),
+    "madapter": ({**_BOTTLENECK, **_MIDDLE}, ("down", "middle.0", "up")),
+    "mixer": (_MIXER, ("f_up_score", "f_score", "up", "up_bias")),
+    "norms": (_NORMS, ("norm_weight", "norm_bias")),
+    "head": (_HEAD, ("weight", "bias")),
+}
+# Where the first is, the second must be too.
+_TOGETHER = (
+    ("norm_weight", "norm_bias"),
+    ("norm_bias", "norm_weight"),
+    ("f_down", "f_down_bias"),
+    ("f_down_bias", "f_down"),
+    *((f"middle.{depth}", f"middle.{depth - 1}") for depth in range(1, MIDDLE_LAYERS)),
+    *((f"middle.{depth}_bias", f"middle.{depth}") for depth in range(MIDDLE_LAYERS)),
+)
+_NUMBER = r"(?:0|[1-9]\d{0,3})"
+_SITE = re.compile(rf"(({_NUMBER})\.(?:attention|output))\.(?:({_NUMBER})\.)?([a-z].*)")
+
+
+class _Place(NamedTuple):
+    group: str  # tensors whose shapes must agree: a site's, a mixer's, a head's
+    table: str
+    layer: int
+    inner: str
+
+
+def layout_faults(
+    kind: Kind, tensors: Mapping[str, TensorType], *, size: int, layers: int
+) -> list[str]:
+    """Say where a part's tensors are not what its kind has, on a backbone of this size.
+
+    Args:
+        kind: Of the part.
+        tensors: Name -> type.
+        size: The backbone's hidden size.
+        layers: How many the backbone has.
+
+    >>> layout_faults("norms", {"7.output.norm_weight": TensorType("F32", (8,))}, size=8, layers=6)
+    ["'7.output.norm_weight': the backbone has layers 0 to 5", "7.output: 'norm_bias' is missing"]
+    """
+    faults: list[str] = []
+    groups: dict[tuple[str, str], dict[str, tuple[int, ...]]] = {}
+    for name, type_ in tensors.items():
+        place = _place(kind, name)
+        if place is None:
+            faults.append(f"a {kind} has no tensor {name!r}; {_hint(kind, name)}")
+            continue
+        if place.layer >= layers:
+            faults.append(f"{name!r}: the backbone has layers 0 to {layers - 1}")
+        if type_.dtype not in ("F32", "F16"):
+            faults.append(f"{name!r} is {type_}; weights are F32 or F16")
+        groups.setdefault((place.group, place.table), {})[place.inner] = type_.shape
+    for (group, table), shapes in groups.items():
+        faults += [f"{group}: {fault}" for fault in _group_faults(table, shapes, size)]
+    return faults
+
+
+def classes(tensors: Mapping[str, TensorType]) -> int:
+    """Tell how many numbers a head predicts."""
+    return tensors["bias"].shape[0]
+
+
+def mixers(tensors: Mapping[str, TensorType]) -> dict[int, set[tuple[str, int]]]:
+    """Tell what the mixers of a fusion are: number -> form and members, one where all sites agree.
+
+    >>> mixers({"0.output.1.f_score": TensorType("F32", (3,))})
+    {1: {('gate', 3)}}
+    """
+    found: dict[int, set[tuple[str, int]]] = {}
+    for name, type_ in tensors.items():
+        place = _place("fusion", name)
+        if place and place.inner == "f_score" and len(type_.shape) == 1:
+            form = "fuse" if f"{place.group}.f_down" in tensors else "gate"
+            number = int(place.group.rpartition(".")[2])
+            found.setdefault(number, set()).add((form, type_.shape[0]))
+    return found
+
+
+def _place(kind: Kind, name: str) -> _Place | None:
+    """Find where a tensor belongs; None: nowhere in a part of this kind."""
+    if kind == "head":
+        return _Place("head", "head", 0, name) if name in _HEAD else None
+    found = _SITE.fullmatch(name)
+    if found is None:
+        return None
+    site, layer, mixer, inner = found.groups()
+    group, table = site, str(kind)
+    if kind == "fusion":
+        group, table = (site, "norms") if mixer is None else (f"{site}.{mixer}", "mixer")
+    elif mixer is not None:
+        return None
+    return _Place(group, table, int(layer), inner) if inner in _TABLES[table][0] else None
+
+
+def _hint(kind: Kind, name: str) -> str:
+    if kind == "head":
+        return did_you_mean(name, _HEAD)
+    found = _SITE.fullmatch(name)
+    if found is None:
+        return "one is '0.output.0.up'" if kind == "fusion" else "one is '0.output.up'"
+    known = {**_MIXER, **_NORMS} if kind == "fusion" else _TABLES[kind][0]
+    return did_you_mean(found[4], known)
+
+
+def _group_faults(table: str, shapes: Mapping[str, tuple[int, ...]], size: int) -> Iterator[str]:
+    known, needed = _TABLES[table]
+    missing = {name: None for name in needed if name not in shapes}
+    missing |= {other: None for name, other in _TOGETHER if name in shapes and other not in shapes}
+    for name in missing:
+        yield f"{name!r} is missing"
+    lengths = {"size": size}
+    for name, shape in shapes.items():
+        if len(shape) == len(known[name]):
+            for letter, length in zip(known[name], shape, strict=True):
+                lengths.setdefault(letter, length)
+        if shape != tuple(lengths.get(letter) for letter in known[name]):
+            wanted = ", ".join(f"{letter} {lengths.get(letter, '?')}" for letter in known[name])
+            yield f"{name!r} has the shape {list(shape)}, not [{wanted}]"
