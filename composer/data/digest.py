@@ -1,0 +1,78 @@
+"""The digest of the data that a stage reads: another digest, another result.
+
+    files    the bytes of every file of the languages used, and how composer reads them
+    sample   what the sample package says of itself: its version and that of the sampling
+    hub      name, configuration and commit, which fix the bytes
+
+Nothing is parsed and nothing heavy imported, so that a plan of many languages is quick. No
+path is in it: a file that was moved is the same data.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from composer.data.faults import FaultList
+from composer.data.paths import DataFile, source_files
+from composer.errors import DataError, Fault
+from composer.recipe.schema import DataSource, FileData, HubData, SampleData
+
+READING_VERSION = 1  # raise it when the same bytes are read or split another way
+
+
+def data_digest(
+    source: DataSource, *, languages: Sequence[str], folder: Path, outside: bool = False
+) -> str:
+    """Digest what `source` holds for `languages`, all splits of it.
+
+    Args:
+        source: Where the examples come from.
+        languages: In the order they are used.
+        folder: The recipe's, which relative paths start from.
+        outside: Whether files may lie outside `folder`.
+
+    Raises:
+        DataError: Files are missing or may not be read; all of them at once.
+    """
+    said: dict[str, object] = {"source": source.source, "languages": list(languages)}
+    match source:
+        case FileData():
+            said["reading"] = READING_VERSION
+            said["files"] = _files(source, languages=languages, folder=folder, outside=outside)
+        case SampleData():
+            from composer.data.samples.assistant import check_language, sample_digest
+
+            for language in languages:
+                check_language(source.name, language)
+            said["sample"] = sample_digest(source.name)
+        case HubData():
+            said["reading"] = READING_VERSION
+            said["hub"] = [source.name, source.config, source.revision]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _files(
+    source: FileData, *, languages: Sequence[str], folder: Path, outside: bool
+) -> list[list[str]]:
+    faults = FaultList()
+    digests: dict[Path, str] = {}  # one file may serve several languages
+    listed = []
+    for language in languages:
+        try:
+            files = source_files(source, language=language, folder=folder, outside=outside)
+            for split, file in files.items():
+                digests[file.path] = digests.get(file.path) or _digest(file)
+                listed.append([language, split, file.ending, digests[file.path]])
+        except DataError as error:
+            faults.extend(error)
+    faults.raise_any()
+    return listed
+
+
+def _digest(file: DataFile) -> str:
+    try:
+        with file.path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError([Fault(file.name, f"cannot be read: {error.strerror}")]) from error

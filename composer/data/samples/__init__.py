@@ -1,0 +1,1 @@
+"""Backbones and data out of installed packages, for a first run without a download."""
