@@ -1,0 +1,1 @@
+"""The backbone, the adapters on it, and the arithmetic that joins them."""

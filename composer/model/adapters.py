@@ -1,0 +1,104 @@
+"""The one door to the `adapters` library: where adapters sit in an architecture.
+
+`adapters` knows, for twenty-odd architectures, after which sub-layers an adapter belongs and
+which layer norm follows. Composer takes that placement and puts its own arithmetic there: what
+1.3.0 computes itself halves averages, drops trained norms and lets the last adapter's settings
+decide for all (design, section 3). Its own adapters are never added to the backbone.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import adapters
+from adapters.methods.bottleneck import BottleneckLayer
+from torch import Tensor, nn
+
+from composer.errors import BackboneError
+
+Where = Literal["attention", "output"]
+
+_WHERE: dict[str, Where] = {"mh_adapter": "attention", "output_adapter": "output"}
+
+
+@dataclass(frozen=True, order=True)
+class Site:
+    """A sub-layer where adapters act.
+
+    Attributes:
+        layer: Counted from 0, from the embeddings up.
+        where: "attention", or "output" for the feed-forward block.
+    """
+
+    layer: int
+    where: Where
+
+    def __str__(self) -> str:
+        return f"{self.layer}.{self.where}"
+
+
+SiteFunction = Callable[[Site, Tensor, Tensor, nn.LayerNorm], Tensor]
+"""(site, hidden, residual, norm) -> the sub-layer's output; all (batch, tokens, size)."""
+
+
+class Sites:
+    """All sites of a backbone, and the function that acts at them.
+
+    Between uses nothing acts: the backbone computes what it was loaded with.
+    """
+
+    def __init__(self, layers: dict[Site, Any]) -> None:
+        self.order = tuple(sorted(layers))
+        self._act: SiteFunction | None = None
+        for site, layer in layers.items():
+            layer.bottleneck_layer_forward = partial(self._forward, site)
+
+    @contextmanager
+    def acting(self, function: SiteFunction) -> Iterator[None]:
+        """Let `function` act at every site while the block runs."""
+        self._act = function
+        try:
+            yield
+        finally:
+            self._act = None
+
+    def _forward(self, site: Site, hidden: Tensor, residual: Tensor, norm: nn.LayerNorm) -> Tensor:
+        if self._act is None:
+            return norm(hidden + residual)  # type: ignore[no-any-return]
+        return self._act(site, hidden, residual, norm)
+
+
+def open_sites(backbone: Any) -> Sites:
+    """Prepare a bare encoder for adapters and list its sites.
+
+    Raises:
+        BackboneError: The architecture has no placement that composer can use exactly.
+    """
+    kind = backbone.config.model_type
+    try:
+        adapters.init(backbone)
+    except (ValueError, AttributeError) as error:
+        raise BackboneError(f"architecture {kind!r}: `adapters` has no placement for it") from error
+    found: dict[Site, Any] = {}
+    for number, layer in backbone.iter_layers():
+        for module in layer.modules():
+            if isinstance(module, BottleneckLayer) and module.location_key in _WHERE:
+                _refuse_hooked(module, kind)
+                found[Site(number, _WHERE[module.location_key])] = module
+    if len(found) != 2 * backbone.config.num_hidden_layers:
+        raise BackboneError(
+            f"architecture {kind!r}: {len(found)} sites found, expected two in each of "
+            f"{backbone.config.num_hidden_layers} layers"
+        )
+    return Sites(found)
+
+
+def _refuse_hooked(layer: BottleneckLayer, kind: str) -> None:
+    # A plug-in interface hands every layer the last layer's norm (adapters 1.3.0).
+    if layer.is_layer_hooked:
+        raise BackboneError(
+            f"architecture {kind!r} is supported by `adapters` through its plug-in interface "
+            "only, which gives every layer the norm of the last; composer refuses it"
+        )

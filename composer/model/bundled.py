@@ -1,0 +1,141 @@
+"""A bundle on torch: its parts put on a backbone, and its self-test.
+
+A device runs the same arithmetic without torch; here it is what the export is held to.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from composer.bundle.fingerprint import tensor_digests
+from composer.bundle.reader import OpenedBundle
+from composer.bundle.records import CompositionRecord, SelfTestCase
+from composer.data.encode import Encoder
+from composer.data.examples import Example
+from composer.errors import BundleError, did_you_mean
+from composer.model.backbone import Backbone
+from composer.model.composed import ComposedModel
+from composer.model.files import HeadFile
+from composer.model.folded import FoldedMixers
+from composer.model.parts import Adapter, Head, Shape
+from composer.model.predictor import Predictor
+from composer.recipe.composition import parse_composition
+from composer.recipe.schema import AdapterShape, BottleneckAdapter, MAdapter
+
+_SHAPES: TypeAdapter[AdapterShape] = TypeAdapter(AdapterShape)
+
+
+def check_backbone(bundle: OpenedBundle, folder: Path, backbone: Backbone) -> None:
+    """Refuse any backbone but the one that the bundle was made for.
+
+    Raises:
+        BundleError: Naming the first tensor that differs.
+    """
+    bundle.check_backbone(backbone.fingerprints, tensor_digests(folder))
+
+
+def find_composition(bundle: OpenedBundle, asked: str) -> str:
+    """Give the name of a composition that is asked for by name or by expression.
+
+    Raises:
+        BundleError: There is none; the message names the nearest.
+    """
+    known = bundle.manifest.compositions
+    if asked in known:
+        return asked
+    for name, record in known.items():
+        if record.expression == asked:
+            return name
+    raise BundleError(f"{bundle.path}: no composition {asked!r}; {did_you_mean(asked, known)}")
+
+
+def open_composition(bundle: OpenedBundle, name: str, backbone: Backbone) -> Predictor:
+    """Put one composition of a bundle on its backbone.
+
+    Raises:
+        BundleError: A part's description is not one this version can run.
+    """
+    record = bundle.manifest.compositions[name]
+    adapters: dict[str, Adapter] = {}
+    folded: dict[str, Tensor] = {}
+    for part in record.parts:
+        tensors = _tensors(bundle.read_part(part))
+        if bundle.manifest.parts[part].kind in ("bottleneck", "madapter"):
+            adapters[part] = Adapter(_shape(bundle, part), tensors)
+        else:
+            folded |= tensors
+    model = ComposedModel(
+        backbone,
+        composition=parse_composition(record.expression),
+        adapters=adapters,
+        mixers=FoldedMixers(folded) if folded else None,
+        head=Head(_tensors(bundle.read_part(record.head))),
+        pooling=_pooling(record),
+    )
+    model.requires_grad_(requires_grad=False).eval()
+    about = HeadFile(
+        size=backbone.size, type=record.type, labels=record.labels, pooling=_pooling(record)
+    )
+    return Predictor(model, about, Encoder(backbone.tokenizer, max_tokens=backbone.max_tokens))
+
+
+def self_test(bundle: OpenedBundle, backbone: Backbone) -> float:
+    """Run a bundle's own test cases; give the largest difference, relative to the largest output.
+
+    Raises:
+        BundleError: An output is further off than the manifest allows.
+    """
+    worst = 0.0
+    for name in bundle.manifest.compositions:
+        cases = [case for case in bundle.manifest.self_test.cases if case.composition == name]
+        predictor = open_composition(bundle, name, backbone)
+        for case in cases:
+            difference = _difference(predictor, case)
+            if difference > bundle.manifest.self_test.tolerance:
+                raise BundleError(
+                    f"{bundle.path}: {name}: self-test: {case.text!r} is off by {difference:.1e} "
+                    f"of the largest output, allowed is {bundle.manifest.self_test.tolerance:.0e}"
+                )
+            worst = max(worst, difference)
+    return worst
+
+
+def outputs(predictor: Predictor, example: Example) -> tuple[tuple[float, ...], ...]:
+    """Give the head's outputs for one input: one row, or one a token."""
+    logits = predictor.logits(predictor.encode([example], truncate=True))[0]
+    rows = logits.reshape(-1, logits.shape[-1])
+    return tuple(tuple(round(float(value), 7) for value in row) for row in rows)
+
+
+def _difference(predictor: Predictor, case: SelfTestCase) -> float:
+    got = np.array(outputs(predictor, Example(text=case.text, pair=case.pair)))
+    expected = np.array(case.expected)
+    if got.shape != expected.shape:
+        return float("inf")
+    return float(np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-9))
+
+
+def _shape(bundle: OpenedBundle, part: str) -> Shape:
+    config = bundle.manifest.parts[part].config
+    try:
+        shape = _SHAPES.validate_json(json.dumps(config))
+    except ValidationError as error:
+        raise BundleError(
+            f"{bundle.path}: parts.{part}.config: {error.errors()[0]['msg']}"
+        ) from error
+    if not isinstance(shape, BottleneckAdapter | MAdapter):
+        raise BundleError(f"{bundle.path}: parts.{part}: not yet: kind {shape.kind!r}")
+    return shape
+
+
+def _pooling(record: CompositionRecord) -> str:
+    return "none" if record.type == "token-classification" else record.pooling
+
+
+def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}

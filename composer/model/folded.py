@@ -1,0 +1,104 @@
+"""Fusions and gates folded for use: query, key and value gone into d x r matrices.
+
+What a bundle holds of a composition, for mixer 0 at site 3.output over N members with R units:
+
+    3.output.0.f_down        (R, size)   scores of units; absent in the gate form
+    3.output.0.f_down_bias   (R,)
+    3.output.0.f_up_score    (N, size)   scores of members
+    3.output.0.f_score       (N,)
+    3.output.0.up            (size, R)   all members' up-projections, V included
+    3.output.0.up_bias       (N, size)
+    3.output.norm_weight     (size,)     if the composition trained norms
+    3.output.norm_bias       (size,)
+
+Folded in float64 and rounded once. Which units belong to which member follows from the members.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from composer.model.adapters import Site
+from composer.model.arithmetic import Mixing, Units, average, joined, segments_of
+from composer.model.composed import ComposedModel, TrainedMixers
+from composer.model.parts import Adapter
+from composer.recipe.composition import NONE, Average, Composition, Fuse, Gate, Stack, mixers_of
+
+_NAMES = {
+    "f_down": "unit_score",
+    "f_down_bias": "unit_score_bias",
+    "f_up_score": "member_score",
+    "f_score": "member_score_bias",
+    "up": "up",
+    "up_bias": "up_bias",
+}
+
+
+class FoldedMixers:
+    """Mixers out of a bundle: nothing left to fold."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self.tensors = dict(tensors)
+
+    def mixing(
+        self, site: Site, number: int, composed: Fuse | Gate, members: list[Units]
+    ) -> Mixing:
+        """Give the stored mixing; the members say only how many units each has."""
+        stored = {
+            field: self.tensors.get(f"{site}.{number}.{name}") for name, field in _NAMES.items()
+        }
+        widths = [member.up.shape[1] for member in members]
+        segments = segments_of(widths, members[0].up)
+        return Mixing(**stored, segments=segments)  # type: ignore[arg-type]
+
+    def norm(self, site: Site) -> tuple[Tensor, Tensor] | None:
+        """Give the composition's own copy of the norm at a site, if it has one."""
+        weight = self.tensors.get(f"{site}.norm_weight")
+        return None if weight is None else (weight, self.tensors[f"{site}.norm_bias"])
+
+
+def fold(model: ComposedModel) -> dict[str, Tensor]:
+    """Fold all that a trained composition owns, by the names above; empty if it owns nothing."""
+    if not isinstance(model.mixers, TrainedMixers):
+        return {}
+    owned = model.mixers.owned
+    exact = TrainedMixers(owned.doubled())
+    folded: dict[str, Tensor] = {}
+    for site in model.backbone.sites.order:
+        for number, part in enumerate(mixers_of(model.composition)):
+            if owned.has_mixer(site, number):
+                members = [_projection(member, model, site) for member in part.parts]
+                mixing = exact.mixing(site, number, part, members)
+                folded |= _named(f"{site}.{number}", mixing)
+        norm = exact.norm(site)
+        if norm is not None:
+            folded |= {f"{site}.norm_weight": norm[0], f"{site}.norm_bias": norm[1]}
+    return {name: tensor.detach().float() for name, tensor in folded.items()}
+
+
+def _named(prefix: str, mixing: Mixing) -> dict[str, Tensor]:
+    found = {f"{prefix}.{name}": getattr(mixing, field) for name, field in _NAMES.items()}
+    return {name: tensor for name, tensor in found.items() if tensor is not None}
+
+
+def _projection(part: Composition, model: ComposedModel, site: Site) -> Units:
+    """Give a member's up-projection in float64, without units."""
+    match part:
+        case Stack(parts=parts):
+            return joined([_projection(member, model, site) for member in parts])
+        case Average(parts=parts, weights=weights):
+            return average([_projection(member, model, site) for member in parts], weights)
+        case str() if part != NONE and model.adapter(part).acts_at(site):
+            return _bottleneck(model.adapter(part), site)
+    size = model.backbone.size
+    return Units(
+        values=torch.empty(0), up=torch.zeros(size, 0).double(), bias=torch.zeros(size).double()
+    )
+
+
+def _bottleneck(adapter: Adapter, site: Site) -> Units:
+    up = adapter[f"{site}.up"].detach().double()
+    bias = adapter.bias(f"{site}.up_bias", up.shape[0]).detach().double()
+    scaling = float(adapter.shape.scaling)
+    return Units(values=torch.empty(0), up=scaling * up, bias=scaling * bias)

@@ -1,0 +1,239 @@
+"""Trained parts: adapters, what a composition owns, and heads.
+
+A part is an `nn.Module` whose state has the names that files and bundles use:
+
+    adapter      3.output.down (width, size)   3.output.down_bias (width,)
+                 3.output.middle.0 (width, width)   3.output.middle.0_bias (width,)
+                 3.output.up (size, width)     3.output.up_bias (size,)
+                 3.output.norm_weight (size,)  3.output.norm_bias (size,)    if trained
+    composition  3.output.0.query (size, size) ... for mixer 0, and the norms
+    head         weight (classes, size)   bias (classes,)
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import Parameter, ParameterDict
+
+from composer.errors import AdapterError
+from composer.model.adapters import Site
+from composer.model.arithmetic import sum_of
+from composer.recipe.fit import bottleneck_width
+from composer.recipe.schema import BottleneckAdapter, MAdapter, Placement
+
+Shape = BottleneckAdapter | MAdapter
+
+INIT_STD = 0.02  # BERT's; both projections, so that SNIP scores are not all zero
+
+
+class Part(nn.Module):
+    """Parameters by site, under flat names.
+
+    `nn.Module` does not allow a dot in a name, so parameters are kept in one dictionary with
+    the dots replaced; `tensors` and `load` speak the names of files.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.names = tuple(sorted(tensors))
+        self.parameters_by_name = ParameterDict(
+            {_key(name): Parameter(tensors[name].clone()) for name in self.names}
+        )
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.parameter(name)
+
+    def parameter(self, name: str) -> Parameter:
+        """Give a parameter by the name that files use."""
+        return self.parameters_by_name[_key(name)]  # type: ignore[no-any-return]
+
+    def __contains__(self, name: str) -> bool:
+        return _key(name) in self.parameters_by_name
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Give every tensor by the name that files use."""
+        return {name: self[name].detach() for name in self.names}
+
+    def load(self, tensors: Mapping[str, Tensor], *, what: str) -> None:
+        """Take over stored values; any missing, unexpected or misshapen tensor is an error."""
+        faults = [f"{name} is missing" for name in self.names if name not in tensors]
+        faults += [f"{name} is unexpected" for name in sorted(tensors) if name not in self.names]
+        faults += [
+            f"{name} has shape {tuple(tensors[name].shape)}, expected {tuple(self[name].shape)}"
+            for name in self.names
+            if name in tensors and tensors[name].shape != self[name].shape
+        ]
+        if faults:
+            raise AdapterError(f"{what} does not fit: {'; '.join(faults)}")
+        with torch.no_grad():
+            for name in self.names:
+                self[name].copy_(tensors[name])
+
+    def freeze(self) -> None:
+        """Stop gradients; a frozen part also ignores dropout."""
+        self.requires_grad_(requires_grad=False)
+        self.eval()
+
+
+class Adapter(Part):
+    """A bottleneck adapter or MAdapter: its shape, and weights at each of its sites."""
+
+    def __init__(self, shape: Shape, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__(tensors)
+        self.shape = shape
+
+    def acts_at(self, site: Site) -> bool:
+        """Say whether the adapter has weights at a site."""
+        return f"{site}.down" in self
+
+    def bias(self, name: str, size: int) -> Tensor:
+        """Give a bias, or zeros where the shape has none."""
+        return self[name] if name in self else next(self.parameters()).new_zeros(size)
+
+    def middle(self, site: Site) -> list[tuple[Tensor, Tensor]]:
+        """List weight and bias of the middle layers at a site."""
+        if not isinstance(self.shape, MAdapter):
+            return []
+        return [
+            (weight, self.bias(f"{site}.middle.{depth}_bias", len(weight)))
+            for depth in range(self.shape.middle_layers)
+            for weight in [self[f"{site}.middle.{depth}"]]
+        ]
+
+
+def adapter_sites(shape: Shape, sites: Iterable[Site]) -> list[Site]:
+    """List the sites at which an adapter of this shape has weights."""
+    wanted = {"houlsby": ("attention", "output"), "pfeiffer": ("output",)}[shape.placement]
+    return [site for site in sites if site.where in wanted and site.layer not in shape.leave_out]
+
+
+def new_adapter(
+    shape: Shape, *, sites: Mapping[Site, nn.LayerNorm], size: int, generator: torch.Generator
+) -> Adapter:
+    """Make an untrained adapter: projections from N(0, 0.02), biases 0, norms the backbone's.
+
+    Args:
+        shape: From the recipe.
+        sites: Every site of the backbone with the norm behind it.
+        size: Hidden size of the backbone.
+        generator: Source of the weights; consumed in order of sites.
+    """
+    width = bottleneck_width(shape, size)
+    tensors: dict[str, Tensor] = {}
+    for site in adapter_sites(shape, sites):
+        matrices = {"down": (width, size)}
+        for depth in range(shape.middle_layers if isinstance(shape, MAdapter) else 0):
+            matrices[f"middle.{depth}"] = (width, width)
+        matrices["up"] = (size, width)
+        for name, rows_columns in matrices.items():
+            std = middle_std(width) if name.startswith("middle") else INIT_STD
+            tensors[f"{site}.{name}"] = _normal(rows_columns, generator, std)
+            if shape.bias:
+                tensors[f"{site}.{name}_bias"] = torch.zeros(rows_columns[0])
+        if shape.train_norm:
+            tensors |= _norm_copy(site, sites[site])
+    return Adapter(shape, tensors)
+
+
+class Owned(Part):
+    """What a composition owns: the weights of its mixers, and copies of norms.
+
+    Mixers are numbered in reading order: "3.output.0.query".
+    """
+
+    def has_mixer(self, site: Site, number: int) -> bool:
+        """Say whether mixer `number` acts at a site."""
+        return f"{site}.{number}.query" in self or f"{site}.{number}.gate" in self
+
+    def doubled(self) -> "Owned":
+        """Give a copy in float64, to fold exactly."""
+        return Owned({name: tensor.double() for name, tensor in self.tensors().items()})
+
+    def identity_distance(self) -> Tensor:
+        """Give sum |V - I|^2 over all fusions: what draws V towards the identity."""
+        values = [self[name] for name in self.names if name.endswith(".value")]
+        return sum_of([((value - torch.eye(len(value)).to(value)) ** 2).sum() for value in values])
+
+
+def new_owned(
+    *,
+    mixers: Sequence[tuple[str, int]],
+    train_norm: bool,
+    sites: Mapping[Site, nn.LayerNorm],
+    placement: Placement,
+    size: int,
+    generator: torch.Generator,
+) -> Owned:
+    """Make the untrained weights of a composition.
+
+    Args:
+        mixers: ("fuse" | "gate", number of members) of each mixer, in reading order.
+        train_norm: Whether copies of the norms are trained.
+        sites: Every site of the backbone with the norm behind it.
+        placement: The members'.
+        size: Hidden size of the backbone.
+        generator: Source of the weights.
+
+    A fusion starts with query and key from N(0, 0.02) and V the identity; a gate at zero,
+    where all members weigh the same.
+    """
+    tensors: dict[str, Tensor] = {}
+    for site in sites:
+        if placement == "pfeiffer" and site.where != "output":
+            continue
+        for number, (form, members) in enumerate(mixers):
+            tensors |= _new_mixer(f"{site}.{number}", form, members, size, generator)
+        if train_norm:
+            tensors |= _norm_copy(site, sites[site])
+    return Owned(tensors)
+
+
+def _new_mixer(
+    prefix: str, form: str, members: int, size: int, generator: torch.Generator
+) -> dict[str, Tensor]:
+    if form == "gate":
+        return {
+            f"{prefix}.gate": torch.zeros(members, size),
+            f"{prefix}.gate_bias": torch.zeros(members),
+        }
+    return {
+        f"{prefix}.query": _normal((size, size), generator),
+        f"{prefix}.query_bias": torch.zeros(size),
+        f"{prefix}.key": _normal((size, size), generator),
+        f"{prefix}.value": torch.eye(size),
+    }
+
+
+class Head(Part):
+    """A linear map from a vector to one value a class."""
+
+
+def new_head(*, classes: int, size: int, generator: torch.Generator) -> Head:
+    """Make an untrained head: weight from N(0, 0.02), bias 0."""
+    return Head({"weight": _normal((classes, size), generator), "bias": torch.zeros(classes)})
+
+
+def middle_std(width: int) -> float:
+    """Give the spread that middle layers start with: sqrt(2 / width), which keeps a signal's size.
+
+    With N(0, 0.02) three matrices in a row leave next to nothing of it, and nothing is learnt
+    (He et al., 2015, eq. 10).
+    """
+    return math.sqrt(2.0 / width)
+
+
+def _normal(shape: tuple[int, ...], generator: torch.Generator, std: float = INIT_STD) -> Tensor:
+    return torch.empty(shape).normal_(0.0, std, generator=generator)
+
+
+def _norm_copy(site: Site, norm: nn.LayerNorm) -> dict[str, Tensor]:
+    return {
+        f"{site}.norm_weight": norm.weight.detach().float(),
+        f"{site}.norm_bias": norm.bias.detach().float(),
+    }
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "/")

@@ -1,0 +1,107 @@
+"""From texts to what a head says about them: labels, numbers or spans.
+
+predictor.predict([Example(text="turn on the lamp")])
+[Prediction(value='HassTurnOn', confidence=0.98)]
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from composer.data.batches import batch_plan, collate
+from composer.data.bio import spans_of_tags
+from composer.data.encode import Encoded, Encoder
+from composer.data.examples import Example, Span
+from composer.model.composed import ComposedModel
+from composer.model.files import HeadFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a head says about one input.
+
+    Attributes:
+        value: A label, a number, or spans in the order of the text.
+        confidence: Probability of the label; of spans the least of their tokens'; None for a
+            number.
+    """
+
+    value: str | float | tuple[Span, ...]
+    confidence: float | None
+
+
+class Predictor:
+    """A model with the meaning of its head; evaluation mode, no gradients.
+
+    Args:
+        model: With a head.
+        about: What the head's outputs mean.
+        encoder: Of the model's backbone.
+        batch_tokens: Tokens a batch, padding included.
+    """
+
+    def __init__(
+        self, model: ComposedModel, about: HeadFile, encoder: Encoder, *, batch_tokens: int = 4096
+    ) -> None:
+        self.model, self.about, self.encoder = model, about, encoder
+        self.batch_tokens = batch_tokens
+
+    def predict(
+        self, examples: Sequence[Example], *, truncate: bool = False, language: str | None = None
+    ) -> list[Prediction]:
+        """Predict for examples, in their order.
+
+        Args:
+            examples: Only text and pair are read.
+            truncate: Cut texts that are too long instead of refusing them.
+            language: Binds `$language`.
+
+        Raises:
+            DataError: A text is longer than the backbone takes.
+        """
+        rows = self.encode(examples, truncate=truncate)
+        return self.predict_rows(examples, rows, language=language)
+
+    def predict_rows(
+        self, examples: Sequence[Example], rows: Sequence[Encoded], *, language: str | None = None
+    ) -> list[Prediction]:
+        """Predict for examples that are encoded already."""
+        logits = self.logits(rows, language=language)
+        return [
+            self._read(one, example, row)
+            for one, example, row in zip(logits, examples, rows, strict=True)
+        ]
+
+    def encode(self, examples: Sequence[Example], *, truncate: bool = False) -> list[Encoded]:
+        """Encode examples as this task needs them."""
+        spans = self.about.type == "token-classification"
+        return self.encoder.encode(examples, truncate=truncate, offsets=spans)
+
+    def logits(self, rows: Sequence[Encoded], *, language: str | None = None) -> list[Tensor]:
+        """Give each row's logits: (classes,), or (tokens, classes) where nothing is pooled."""
+        found: dict[int, Tensor] = {}
+        lengths = [len(row.ids) for row in rows]
+        self.model.eval()
+        self.model.backbone.set_dropout(active=False)
+        device = self.model.backbone.word_embeddings.weight.device
+        for indices in batch_plan(lengths, batch_tokens=self.batch_tokens, shuffle=False):
+            arrays = collate([rows[index] for index in indices], pad_id=self.model.backbone.pad_id)
+            batch = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+            with torch.inference_mode():
+                outputs = self.model(batch, language=language).float().cpu()
+            for index, output in zip(indices, outputs, strict=True):
+                found[index] = output[: lengths[index]] if output.ndim > 1 else output
+        return [found[index] for index in range(len(rows))]
+
+    def _read(self, logits: Tensor, example: Example, row: Encoded) -> Prediction:
+        if self.about.type == "regression":
+            return Prediction(value=float(logits[0]), confidence=None)
+        shares, best = torch.softmax(logits, dim=-1).max(dim=-1)
+        if self.about.type == "token-classification":
+            spans = spans_of_tags(
+                best.tolist(), text=example.text, offsets=row.offsets, labels=self.about.labels
+            )
+            return Prediction(value=spans, confidence=float(shares.min()))
+        return Prediction(value=self.about.labels[int(best)], confidence=float(shares))
