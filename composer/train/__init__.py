@@ -1,0 +1,1 @@
+"""Training and scoring: one loop, one function a kind of stage."""

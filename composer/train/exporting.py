@@ -1,0 +1,240 @@
+"""Make a bundle of compositions: their adapters, folded fusions, heads, scores and a self-test.
+
+    bundle/   as `composer.bundle.writer` draws it
+
+After it is written the bundle is opened like anybody's and its self-test is run, so what is
+published has answered once what the trained model answers.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from composer.bundle.files import read_json
+from composer.bundle.fingerprint import tensor_digests
+from composer.bundle.reader import open_bundle
+from composer.bundle.records import (
+    BackboneRecord,
+    CompositionRecord,
+    ScoreRecord,
+    SelfTest,
+    SelfTestCase,
+)
+from composer.bundle.writer import NewPart, write_bundle
+from composer.data.examples import Example
+from composer.data.samples.backbones import SAMPLE_BACKBONES
+from composer.model.backbone import Backbone
+from composer.model.bundled import outputs, self_test
+from composer.model.composed import ComposedModel
+from composer.model.files import HeadFile
+from composer.model.folded import fold
+from composer.model.predictor import Predictor
+from composer.recipe.composition import adapter_names, mixers_of, print_composition
+from composer.recipe.schema import FolderBackbone, HubBackbone, SampleBackbone
+from composer.recipe.stages import BundledComposition, Export
+from composer.train.assembly import assemble
+from composer.train.context import StageContext
+from composer.train.results import read_scores
+from composer.train.setup import encoder_for, prepare
+
+_TEST_INPUTS = 3  # sentences a composition in the self-test
+
+
+@dataclass
+class _Contents:
+    """What has been put in so far."""
+
+    parts: dict[str, NewPart] = field(default_factory=dict)
+    compositions: dict[str, CompositionRecord] = field(default_factory=dict)
+    scores: list[ScoreRecord] = field(default_factory=list)
+    cases: list[SelfTestCase] = field(default_factory=list)
+
+
+def export(stage: Export, *, context: StageContext) -> None:
+    """Write the bundle, open it, and run its self-test."""
+    backbone = prepare(stage.training, context, precision="float32")
+    folder = context.backbone_folder()
+    contents = _Contents()
+    for bundled in stage.compositions:
+        _add(contents, bundled, stage, backbone, context)
+    target = context.out / "bundle"
+    write_bundle(
+        target,
+        composer=importlib.metadata.version("adapter-composer"),
+        backbone=_describe(backbone, folder, context),
+        backbone_tensors=tensor_digests(folder),
+        tokenizer=(folder / "tokenizer.json").read_bytes(),
+        parts=contents.parts,
+        compositions=contents.compositions,
+        scores=contents.scores,
+        licences=_licences(context),
+        recipe=context.recipe,
+        lock=context.lock,
+        self_test=SelfTest(cases=tuple(contents.cases)),
+    )
+    self_test(open_bundle(target), backbone)
+
+
+def _add(
+    contents: _Contents,
+    bundled: BundledComposition,
+    stage: Export,
+    backbone: Backbone,
+    context: StageContext,
+) -> None:
+    """Add one composition and every part it needs that is not there yet."""
+    names = adapter_names(bundled.composition)
+    needs = {name: stage.parts[name] for name in names}
+    model, about = assemble(
+        bundled.composition,
+        parts={name: context.inputs[need] for name, need in needs.items()},
+        owner=context.inputs[bundled.owner],
+        backbone=backbone,
+    )
+    for name, need in needs.items():
+        contents.parts[name] = _adapter_part(model, name, need, context)
+    used = [*names, *_add_owned(contents, bundled, model, context)]
+    head = f"{_label(bundled.owner)}.head"
+    contents.parts[head] = NewPart(
+        kind="head",
+        role="head",
+        tensors=_arrays(model.head.tensors() if model.head else {}),
+        config={"type": about.type},
+        parents=(context.needs[bundled.owner],),
+    )
+    scored = [context.inputs[name] for name in bundled.evaluations]
+    contents.compositions[bundled.name] = _composition(bundled, about, used, head, scored)
+    contents.scores += [record for at in scored for record in _scores(bundled.name, at)]
+    predictor = Predictor(model, about, encoder_for(backbone))
+    contents.cases += _cases(bundled.name, predictor, about, scored)
+
+
+def _adapter_part(model: ComposedModel, name: str, need: str, context: StageContext) -> NewPart:
+    adapter = model.adapter(name)
+    return NewPart(
+        kind=adapter.shape.kind,
+        role="language" if need.startswith("language/") else "task",
+        tensors=_arrays(adapter.tensors()),
+        config=adapter.shape.model_dump(mode="json", exclude_none=True),
+        parents=(context.needs[need],),
+    )
+
+
+def _add_owned(
+    contents: _Contents, bundled: BundledComposition, model: ComposedModel, context: StageContext
+) -> list[str]:
+    """Add what a composition owns, folded; languages share it where it is the same."""
+    folded = _arrays(fold(model))
+    if not folded:
+        return []
+    name, _, language = bundled.name.partition(":")
+    known = contents.parts.get(name)
+    if known is not None and not _same(known.tensors, folded):
+        name = f"{name}@{language}"
+    contents.parts[name] = NewPart(
+        kind="fusion" if mixers_of(model.composition) else "norms",
+        role="composition",
+        tensors=folded,
+        parents=(context.needs[bundled.owner],),
+    )
+    return [name]
+
+
+def _composition(
+    bundled: BundledComposition,
+    about: HeadFile,
+    parts: list[str],
+    head: str,
+    scored: list[Path],
+) -> CompositionRecord:
+    _, _, language = bundled.name.partition(":")
+    languages = {language} if language else {read_scores(at).language for at in scored}
+    return CompositionRecord(
+        expression=print_composition(bundled.composition),
+        parts=tuple(parts),
+        head=head,
+        type=about.type,
+        labels=about.labels,
+        pooling="first" if about.pooling == "first" else "mean",
+        languages=tuple(sorted(map(str, languages))),
+    )
+
+
+def _scores(name: str, folder: Path) -> Iterator[ScoreRecord]:
+    found = read_scores(folder)
+    for score, value in found.scores.items():
+        yield ScoreRecord(
+            composition=name,
+            language=found.language,
+            split=found.split,
+            score=score,
+            value=value,
+            n=found.n,
+            seed=found.seed,
+            data_digest=found.data_digest,
+        )
+
+
+def _cases(
+    name: str, predictor: Predictor, about: HeadFile, scored: list[Path]
+) -> list[SelfTestCase]:
+    """Take a few inputs that were scored; without scores, the labels themselves will do."""
+    examples = [Example(text=label) for label in about.labels[:_TEST_INPUTS] or ("1",)]
+    if scored:
+        with (scored[0] / "predictions.jsonl").open(encoding="utf-8") as lines:
+            rows = [json.loads(line) for line, _ in zip(lines, range(_TEST_INPUTS), strict=False)]
+        examples = [Example(text=row["text"], pair=row.get("pair")) for row in rows]
+    return [
+        SelfTestCase(
+            composition=name,
+            text=example.text,
+            pair=example.pair,
+            expected=outputs(predictor, example),
+        )
+        for example in examples
+    ]
+
+
+def _describe(backbone: Backbone, folder: Path, context: StageContext) -> BackboneRecord:
+    block = context.backbone
+    name = Path(block.path).name if isinstance(block, FolderBackbone) else block.name
+    config = read_json(folder / "config.json")
+    return BackboneRecord(
+        name=name,
+        source=block.source,
+        revision=block.revision if isinstance(block, HubBackbone) else None,
+        body=backbone.fingerprints.body,
+        vocabulary=backbone.fingerprints.vocabulary,
+        tokenizer=hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest(),
+        model_type=config["model_type"],
+        hidden_size=backbone.size,
+        layers=config["num_hidden_layers"],
+        max_tokens=backbone.max_tokens,
+    )
+
+
+def _licences(context: StageContext) -> dict[str, str]:
+    block = context.backbone
+    if isinstance(block, SampleBackbone):
+        return {"backbone": SAMPLE_BACKBONES[block.name].licence}
+    return {}
+
+
+def _label(stage_name: str) -> str:
+    return stage_name.rpartition("/")[2]
+
+
+def _same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(
+        np.array_equal(one[name], other[name]) for name in one
+    )
+
+
+def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    return {name: tensor.detach().cpu().float().numpy() for name, tensor in tensors.items()}

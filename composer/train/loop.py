@@ -1,0 +1,304 @@
+"""The training loop: batches in, weights out, the same bytes every time.
+
+    warm-up, decay, clipping      a function of the step, nothing else
+    validation after each epoch   the best weights are kept, training may end early
+    checkpoint                    everything the next step depends on, in one safetensors file
+
+The loop knows nothing of tasks: it is given what computes a loss and what computes a score.
+`accelerate` puts tensors on the device, clips and speaks to trackers; its own checkpoints are
+pickles, so `composer.train.checkpoint` writes ours.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import LoggerType
+from torch import Tensor, nn
+
+from composer.errors import Fault, RecipeError, StoppedError, TrainingError, did_you_mean
+from composer.recipe.schema import Training
+from composer.train.checkpoint import Checkpoint, Trained, read_checkpoint, write_checkpoint
+from composer.train.context import Progress, StageContext
+
+logger = logging.getLogger(__name__)
+
+HEAD_FACTOR = 10.0  # how much faster than an adapter a head learns, where the recipe is silent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Examples that are learnt in one step.
+
+    Attributes:
+        tensors: By name; the first dimension is the example.
+        language: Of the first example; of all, where batches are planned by language.
+    """
+
+    tensors: dict[str, Tensor]
+    language: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is trained, on what, and how it is judged.
+
+    Attributes:
+        parameters: Name -> what is trained; the names are those of the checkpoint.
+        set_training: Turn dropout on before a batch is learnt, off before it is judged.
+        epochs: For each epoch, a function that gives its batches anew, and their number.
+        loss: Loss of one batch: a mean over its examples.
+        score: Higher is better; None where there is nothing to validate on.
+    """
+
+    parameters: dict[str, nn.Parameter]
+    set_training: Callable[..., None]
+    epochs: Sequence["Epoch"]
+    loss: Callable[[Batch], Tensor]
+    score: Callable[[], float] | None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The batches of one pass over the examples.
+
+    Attributes:
+        count: How many there are.
+        batch: Gives batch number i; depends on i and the epoch only, so resuming can skip.
+    """
+
+    count: int
+    batch: Callable[[int], Batch]
+
+
+def train(job: Job, training: Training, context: StageContext) -> Trained:
+    """Train until the last epoch or until the score stops improving; keep the best weights.
+
+    Raises:
+        StoppedError: A stop was asked for; the checkpoint is written.
+        TrainingError: The loss is not finite.
+    """
+    return _Run(job, training, context).run()
+
+
+def new_accelerator(context: StageContext) -> Accelerator:
+    """Make what places tensors and speaks to trackers.
+
+    Raises:
+        RecipeError: A tracker is unknown, or its library is not installed: `accelerate` itself
+            would leave it out without a word.
+    """
+    known = [kind.value for kind in LoggerType if kind.value != "all"]
+    installed = {str(kind.value) for kind in get_available_trackers()}
+    faults = [
+        Fault("--tracker", f"unknown {name!r}; {did_you_mean(name, known)}")
+        if name not in known
+        else Fault("--tracker", f"{name} is not installed; run: pip install {name}")
+        for name in context.trackers
+        if name not in installed
+    ]
+    if faults:
+        raise RecipeError(faults)
+    return Accelerator(log_with=list(context.trackers) or None, project_dir=str(context.logs))
+
+
+def learning_rate(step: int, total: int, training: Training) -> float:
+    """Give the rate of one step: it rises from 0 in the warm-up, then decays towards 0.
+
+    >>> [learning_rate(s, 10, Training(learning_rate=1.0, warmup=0.2)) for s in (0, 1, 2, 9)]
+    [0.5, 1.0, 1.0, 0.125]
+    """
+    warmup = math.ceil(training.warmup * total)
+    if step < warmup:
+        return training.learning_rate * (step + 1) / warmup
+    left = (total - step) / max(1, total - warmup)
+    shape = {"linear": left, "cosine": (1 - math.cos(math.pi * left)) / 2, "constant": 1.0}
+    return training.learning_rate * shape[training.decay]
+
+
+class _Run:
+    """One training, from its first step or from a checkpoint."""
+
+    def __init__(self, job: Job, training: Training, context: StageContext) -> None:
+        self.job, self.training, self.context = job, training, context
+        self.accelerator = new_accelerator(context)
+        self.names = sorted(job.parameters)
+        self.optimizer = self._new_optimizer()
+        self.total = sum(epoch.count for epoch in job.epochs)
+        self.done = Trained()
+        self.best: dict[str, Tensor] = {}
+        self.stale_epochs = 0
+        self.losses: list[float] = []
+        self.file = context.checkpoint / "state.safetensors"
+
+    def run(self) -> Trained:
+        start_epoch, start_batch = self._resume(self.file)
+        if self.context.trackers:
+            self.accelerator.init_trackers(self.context.key[:12])
+        for number in range(start_epoch, len(self.job.epochs)):
+            if self._finished_early():
+                break
+            self._epoch(number, start_batch if number == start_epoch else 0)
+        self._restore_best()
+        if self.context.trackers:
+            self.accelerator.end_training()
+        return self.done
+
+    def _epoch(self, number: int, first: int) -> None:
+        epoch = self.job.epochs[number]
+        for index in range(first, epoch.count):
+            self._step(epoch.batch(index))
+            if self.context.stop.requested:
+                self._stop(number, index + 1)
+            if self.done.steps % self.training.checkpoint_steps == 0:
+                self._save(number, index + 1)
+        self._judge(number)
+        self._save(number + 1, 0)
+
+    def _step(self, batch: Batch) -> None:
+        self.job.set_training(active=True)
+        rate = learning_rate(self.done.steps, self.total, self.training)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["faster"]
+        device = self.accelerator.device
+        tensors = {name: tensor.to(device) for name, tensor in batch.tensors.items()}
+        loss = self.job.loss(replace(batch, tensors=tensors))
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"step {self.done.steps + 1}: the loss is {value}; a lower learning_rate "
+                f"than {self.training.learning_rate} may help"
+            )
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(list(self.job.parameters.values()), self.training.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.done.steps += 1
+        self.losses.append(value)
+        self._tell(loss=value, rate=rate)
+
+    def _judge(self, number: int) -> None:
+        """Score the weights after an epoch, and keep them if they are the best so far."""
+        self.job.set_training(active=False)
+        score = self.job.score() if self.job.score else None
+        mean = sum(self.losses) / max(1, len(self.losses))
+        self.losses = []
+        self.done.epochs = number + 1
+        self.done.history.append({"loss": round(mean, 6), "score": score})
+        better = score is None or self.done.best_score is None or score > self.done.best_score
+        self.stale_epochs = 0 if better else self.stale_epochs + 1
+        if better:
+            self.done.best_epoch, self.done.best_score = number + 1, score
+            self.best = {name: self.job.parameters[name].detach().clone() for name in self.names}
+        self._tell(loss=mean, score=score)
+
+    def _finished_early(self) -> bool:
+        patience = self.training.patience
+        return patience is not None and self.stale_epochs >= patience
+
+    def _restore_best(self) -> None:
+        with torch.no_grad():
+            for name in self.names:
+                self.job.parameters[name].copy_(self.best[name])
+        self.job.set_training(active=False)
+
+    def _tell(self, *, loss: float, rate: float | None = None, score: float | None = None) -> None:
+        step = self.done.steps
+        self.context.report(
+            Progress(done=step, total=self.total, loss=loss, rate=rate, score=score)
+        )
+        if self.context.trackers:
+            values = {"loss": loss, "learning_rate": rate, "score": score}
+            known = {name: value for name, value in values.items() if value is not None}
+            self.accelerator.log(known, step=step)
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        """Group what is trained: a head learns faster, and only matrices decay."""
+        groups = []
+        for of_head in (False, True):
+            for matrices in (True, False):
+                names = [n for n in self.names if _is_head(n) is of_head]
+                chosen = [n for n in names if _decays(n, self.job.parameters[n]) is matrices]
+                if chosen:
+                    groups.append(
+                        {
+                            "params": [self.job.parameters[name] for name in chosen],
+                            "weight_decay": self.training.weight_decay if matrices else 0.0,
+                            "faster": head_factor(self.training) if of_head else 1.0,
+                        }
+                    )
+        return torch.optim.AdamW(groups, lr=self.training.learning_rate)
+
+    def _stop(self, epoch: int, batch: int) -> None:
+        self._save(epoch, batch)
+        raise StoppedError(
+            f"stopped at step {self.done.steps} of {self.total}; a checkpoint is written. "
+            "Run the same command again to go on from here"
+        )
+
+    def _save(self, epoch: int, batch: int) -> None:
+        state = {name: self.optimizer.state[self.job.parameters[name]] for name in self.names}
+        write_checkpoint(
+            self.file,
+            Checkpoint(
+                epoch=epoch,
+                batch=batch,
+                stale_epochs=self.stale_epochs,
+                losses=self.losses,
+                trained=self.done,
+                weights={name: self.job.parameters[name].detach() for name in self.names},
+                best=self.best,
+                moments={
+                    f"{name}:{slot}": tensor
+                    for name, slots in state.items()
+                    for slot, tensor in slots.items()
+                },
+                random=torch.get_rng_state(),
+            ),
+        )
+
+    def _resume(self, file: Path) -> tuple[int, int]:
+        """Take over a checkpoint if there is one; give the epoch and batch to go on with."""
+        if not file.exists():
+            return 0, 0
+        saved = read_checkpoint(file)
+        self.done = saved.trained
+        self.best, self.losses = saved.best, saved.losses
+        self.stale_epochs = saved.stale_epochs
+        with torch.no_grad():
+            for name in self.names:
+                self.job.parameters[name].copy_(saved.weights[name])
+        for key, tensor in saved.moments.items():
+            name, slot = key.rsplit(":", 1)
+            self.optimizer.state[self.job.parameters[name]][slot] = tensor
+        torch.set_rng_state(saved.random)
+        logger.info("resumed at step %d of %d", self.done.steps, self.total)
+        return saved.epoch, saved.batch
+
+
+def head_factor(training: Training) -> float:
+    """Say how much faster a head learns than an adapter.
+
+    An adapter begins next to nothing and a head must find its classes in what the backbone
+    gives; at the adapter's rate it would hardly have moved when few epochs are over.
+
+    >>> head_factor(Training(learning_rate=1e-3)), head_factor(Training(head_learning_rate=2e-3))
+    (10.0, 2.0)
+    """
+    if training.head_learning_rate is None:
+        return HEAD_FACTOR
+    return training.head_learning_rate / training.learning_rate
+
+
+def _is_head(name: str) -> bool:
+    return name.startswith("head:")
+
+
+def _decays(name: str, parameter: nn.Parameter) -> bool:
+    # V is drawn towards the identity by its own regulariser, not towards zero by decay.
+    return parameter.ndim > 1 and not name.endswith(".value")

@@ -1,0 +1,25 @@
+"""Which function carries out which kind of stage.
+
+    RUNNERS[type(stage)](stage, context=context)
+
+A runner reads `context.inputs`, writes `context.out` and nothing else. What it writes names no
+stage, adapter or path, as those are labels: equal work has equal bytes. A bundle is the
+exception, since its names are what a device asks for; they are part of its key.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from composer.recipe.stages import Evaluate, Export, TrainComposition, TrainLanguage, TrainTask
+from composer.train.evaluation import evaluate
+from composer.train.exporting import export
+from composer.train.language import train_language
+from composer.train.tasks import train_composition, train_task
+
+RUNNERS: Mapping[type, Callable[..., Any]] = {
+    TrainLanguage: train_language,
+    TrainTask: train_task,
+    TrainComposition: train_composition,
+    Evaluate: evaluate,
+    Export: export,
+}

@@ -1,0 +1,233 @@
+"""Train what has labels: a task adapter, or what a composition owns, each with its head.
+
+Nothing else moves: the backbone is frozen, so are the adapters that a composition or an `over`
+brings in, and each training starts from its seed alone, whatever was trained before it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from composer.errors import AdapterError
+from composer.model.backbone import Backbone
+from composer.model.composed import ComposedModel, TrainedMixers
+from composer.model.files import (
+    CompositionFile,
+    HeadFile,
+    class_count,
+    read_adapter,
+    write_adapter,
+    write_head,
+    write_owned,
+)
+from composer.model.parts import Adapter, Head, Part, new_adapter, new_head, new_owned
+from composer.model.predictor import Predictor
+from composer.recipe.composition import (
+    LANGUAGE,
+    Composition,
+    Fuse,
+    Stack,
+    holds_language,
+    mixers_of,
+)
+from composer.recipe.schema import BottleneckAdapter, MAdapter, Placement, Training
+from composer.recipe.stages import DataUse, TaskSettings, TrainComposition, TrainTask
+from composer.train.context import StageContext
+from composer.train.evaluation import Value, gold_value
+from composer.train.labelled import TaskData, read_task, where
+from composer.train.loop import Batch, Job, train
+from composer.train.metrics import score
+from composer.train.objective import fusion_penalty, task_loss
+from composer.train.results import TrainingFile
+from composer.train.setup import encoder_for, prepare
+
+_OWN = "task-adapter"  # no language tag looks like this
+
+
+def train_task(stage: TrainTask, *, context: StageContext) -> None:
+    """Train a task adapter and its head."""
+    if not isinstance(stage.shape, BottleneckAdapter | MAdapter):
+        raise AdapterError(f"{stage.name}: not yet: adapters of kind {stage.shape.kind!r}")
+    backbone = prepare(stage.training, context)
+    data = _read(stage.data, stage.task, stage.training, backbone, context)
+    generator = torch.Generator().manual_seed(stage.training.seed)
+    adapter = new_adapter(
+        stage.shape, sites=backbone.norms, size=backbone.size, generator=generator
+    )
+    head, about = _new_head(stage.task, data.labels, backbone, generator)
+    adapters = {
+        tag: read_adapter(context.inputs[need], backbone) for tag, need in stage.over.items()
+    }
+    composition: Composition = Stack((LANGUAGE, _OWN)) if stage.over else _OWN
+    model = ComposedModel(
+        backbone,
+        composition=composition,
+        adapters={**adapters, _OWN: adapter},
+        head=head,
+        pooling=about.pooling,
+    )
+    _fit(
+        model, about, data, stage.task, stage.training, context, {"adapter": adapter, "head": head}
+    )
+    write_adapter(context.out, adapter, backbone)
+    write_head(context.out, head, about)
+
+
+def train_composition(stage: TrainComposition, *, context: StageContext) -> None:
+    """Train a composition's fusion, norms and head over frozen adapters."""
+    backbone = prepare(stage.training, context)
+    data = _read(stage.data, stage.task, stage.training, backbone, context)
+    generator = torch.Generator().manual_seed(stage.training.seed)
+    adapters = {
+        name: read_adapter(context.inputs[need], backbone) for name, need in stage.parts.items()
+    }
+    described = describe_owned(stage, adapters, backbone)
+    owned = None
+    if described is not None:
+        owned = new_owned(
+            mixers=described.mixers,
+            train_norm=described.train_norm,
+            sites=backbone.norms,
+            placement=described.placement,
+            size=backbone.size,
+            generator=generator,
+        )
+    head, about = _new_head(stage.task, data.labels, backbone, generator)
+    model = ComposedModel(
+        backbone,
+        composition=stage.composition,
+        adapters=adapters,
+        mixers=TrainedMixers(owned) if owned else None,
+        head=head,
+        pooling=about.pooling,
+    )
+    learnt: dict[str, Part] = {"head": head} if owned is None else {"owned": owned, "head": head}
+    _fit(model, about, data, stage.task, stage.training, context, learnt)
+    if owned is not None and described is not None:
+        write_owned(context.out, owned, described)
+    write_head(context.out, head, about)
+
+
+def describe_owned(
+    stage: TrainComposition, adapters: Mapping[str, Adapter], backbone: Backbone
+) -> CompositionFile | None:
+    """Say what a composition owns besides its head; None if nothing."""
+    mixers = tuple(
+        ("fuse" if isinstance(part, Fuse) else "gate", len(part.parts))
+        for part in mixers_of(stage.composition)
+    )
+    has_top_norm = not isinstance(stage.composition, str) and not _ends_in_adapter(
+        stage.composition
+    )
+    wanted = stage.train_norm
+    if wanted is None:
+        wanted = has_top_norm and any(one.shape.train_norm for one in adapters.values())
+    if not mixers and not wanted:
+        return None
+    placements: set[Placement] = {adapter.shape.placement for adapter in adapters.values()}
+    return CompositionFile(
+        size=backbone.size,
+        body=backbone.fingerprints.body,
+        mixers=mixers,
+        train_norm=wanted,
+        placement="pfeiffer" if placements == {"pfeiffer"} else "houlsby",
+    )
+
+
+def _ends_in_adapter(composition: Composition) -> bool:
+    return isinstance(composition, Stack) and isinstance(composition.parts[-1], str)
+
+
+def _read(
+    use: DataUse, task: TaskSettings, training: Training, backbone: Backbone, context: StageContext
+) -> TaskData:
+    encoder = encoder_for(backbone)
+    return read_task(use, task, training, encoder=encoder, where=where(context))
+
+
+def _new_head(
+    task: TaskSettings, labels: tuple[str, ...], backbone: Backbone, generator: torch.Generator
+) -> tuple[Head, HeadFile]:
+    pooling = "none" if task.type == "token-classification" else task.pooling
+    about = HeadFile(size=backbone.size, type=task.type, labels=labels, pooling=pooling)
+    classes = class_count(task.type, labels)
+    return new_head(classes=classes, size=backbone.size, generator=generator), about
+
+
+def _fit(
+    model: ComposedModel,
+    about: HeadFile,
+    data: TaskData,
+    task: TaskSettings,
+    training: Training,
+    context: StageContext,
+    learnt: Mapping[str, Part],
+) -> None:
+    """Run the loop over what is learnt, and write `training.json`."""
+    backbone = model.backbone
+    model.to(backbone.word_embeddings.weight.device)
+    by_language = holds_language(model.composition)
+
+    def loss(batch: Batch) -> Tensor:
+        logits = model(batch.tensors, language=batch.language if by_language else None)
+        penalty = fusion_penalty(model.owned, training.fusion_regularizer)
+        return task_loss(task.type, logits, batch.tensors["labels"]) + penalty
+
+    def set_training(*, active: bool) -> None:
+        backbone.set_dropout(active=active and training.dropout)
+        for part in learnt.values():
+            part.train(active)
+
+    job = Job(
+        parameters=named_parameters(learnt),
+        set_training=set_training,
+        epochs=data.training.epochs(training, pad_id=backbone.pad_id, by_language=by_language),
+        loss=loss,
+        score=lambda: _validate(model, about, data, task, by_language=by_language),
+    )
+    trained = train(job, training, context)
+    backbone.set_dropout(active=False)
+    counted = sum(parameter.numel() for parameter in job.parameters.values())
+    TrainingFile(
+        **asdict(trained),
+        trainable_parameters=counted,
+        seed=training.seed,
+        training_examples=len(data.training.rows),
+        validation_examples=len(data.validation.rows),
+    ).write(context.out / "training.json")
+
+
+def named_parameters(learnt: Mapping[str, Part]) -> dict[str, Parameter]:
+    """List what is trained, by part and the name that files use."""
+    return {
+        f"{owner}:{name}": part.parameter(name)
+        for owner, part in learnt.items()
+        for name in part.names
+    }
+
+
+def _validate(
+    model: ComposedModel,
+    about: HeadFile,
+    data: TaskData,
+    task: TaskSettings,
+    *,
+    by_language: bool,
+) -> float:
+    predictor = Predictor(model, about, encoder_for(model.backbone))
+    split = data.validation
+    chosen: list[str | None] = [*sorted(set(split.languages))] if by_language else [None]
+    predictions: list[Value] = []
+    gold: list[Value] = []
+    for language in chosen:
+        at = [i for i, tag in enumerate(split.languages) if language in (None, tag)]
+        examples = [split.examples[index] for index in at]
+        rows = [split.rows[index] for index in at]
+        predictions += [
+            one.value for one in predictor.predict_rows(examples, rows, language=language)
+        ]
+        gold += [gold_value(example, task.type) for example in examples]
+    return score(task.score, predictions=predictions, gold=gold)  # type: ignore[arg-type]
