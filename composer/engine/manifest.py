@@ -1,0 +1,153 @@
+"""The table of contents of a published result, its last file to appear.
+
+    {
+      "digest": "5f1c…",                            of the lines below
+      "files": {"adapter.safetensors": "9d33…"},    SHA-256 of each file
+      "format": 1,
+      "key": "0a41…",                               of the stage
+      "kind": "task",
+      "sizes": {"adapter.safetensors": 1190040},    bytes
+      "stage": {…}                                  see `composer.engine.record`
+    }
+
+It is spelt canonically and holds its own digest, so one changed byte anywhere is found.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from composer.bundle.files import (
+    JSON_LIMIT,
+    open_regular,
+    read_bytes,
+    safe_join,
+    sync_folder,
+    write_json,
+)
+from composer.bundle.jsontext import canonical_json, parse_json
+from composer.engine.faults import DamagedError
+
+MANIFEST = "manifest.json"
+
+Kind = Literal["language", "task", "composition", "evaluation", "bundle"]
+
+
+class Manifest(BaseModel):
+    """What a published result holds.
+
+    Attributes:
+        format: Of this file.
+        key: Of the stage that made it.
+        kind: Of that stage.
+        files: Relative path -> SHA-256.
+        sizes: Relative path -> bytes.
+        stage: What the stage was; see `composer.engine.record`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    format: Literal[1] = 1
+    key: str
+    kind: Kind
+    files: dict[str, str]
+    sizes: dict[str, int]
+    stage: dict[str, object]
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files together."""
+        return sum(self.sizes.values())
+
+    @property
+    def output_digest(self) -> str:
+        """Digest of what the stage made: equal for equal bytes of all files."""
+        return hashlib.sha256(canonical_json(self.files)).hexdigest()
+
+
+def write_manifest(folder: Path, *, key: str, kind: Kind, stage: dict[str, object]) -> Manifest:
+    """Describe all files in `folder`, put them on disk, and write the manifest last."""
+    names = sorted(_file_names(folder))
+    manifest = Manifest(
+        key=key,
+        kind=kind,
+        files={name: _hash(folder / name, sync=True) for name in names},
+        sizes={name: (folder / name).stat().st_size for name in names},
+        stage=stage,
+    )
+    for inner in sorted({(folder / name).parent for name in names}):
+        sync_folder(inner)
+    values = manifest.model_dump(mode="json")
+    write_json(folder / MANIFEST, {**values, "digest": _digest(values)})
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a manifest without looking at the files that it names.
+
+    Raises:
+        DamagedError: It is not, byte for byte, what `write_manifest` wrote.
+    """
+    path = folder / MANIFEST
+    data = read_bytes(path, JSON_LIMIT, error=DamagedError)
+    values = parse_json(data, place=str(path), error=DamagedError)
+    if canonical_json(values) != data or values.pop("digest", None) != _digest(values):
+        raise DamagedError(f"{path} is damaged: its digest is another")
+    try:
+        return Manifest.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DamagedError(f"{path}: {where}: {first['msg']}") from error
+
+
+def verify_files(folder: Path, manifest: Manifest) -> None:
+    """Check every file against the manifest: names, then sizes, then contents.
+
+    Raises:
+        DamagedError: Naming the first file that differs.
+    """
+    found, named = set(_file_names(folder)), set(manifest.files)
+    for name in sorted(found ^ named):
+        fault = "is missing" if name in named else "does not belong here"
+        raise DamagedError(f"{folder / name} {fault}")
+    for name, size in sorted(manifest.sizes.items()):
+        actual = safe_join(folder, name, error=DamagedError).stat().st_size
+        if actual != size:
+            raise DamagedError(f"{folder / name} has {actual:,} bytes, not {size:,}")
+    for name, digest in sorted(manifest.files.items()):
+        if _hash(folder / name) != digest:
+            raise DamagedError(f"{folder / name} is damaged: its SHA-256 is another")
+
+
+def _file_names(folder: Path) -> list[str]:
+    """List what a stage wrote; nothing but plain files and folders may be among it."""
+    names = []
+    for root, folders, files in os.walk(folder, onerror=_raise):
+        for name in [*folders, *files]:
+            path = Path(root) / name
+            if path.is_symlink() or not (path.is_dir() or path.is_file()):
+                raise DamagedError(f"{path} is neither a plain file nor a folder")
+        # Desktops leave hidden files in folders that they show.
+        shown = [name for name in files if not name.startswith(".")]
+        names += [(Path(root) / name).relative_to(folder).as_posix() for name in shown]
+    return [name for name in names if name != MANIFEST]
+
+
+def _raise(fault: OSError) -> None:
+    raise fault
+
+
+def _hash(path: Path, *, sync: bool = False) -> str:
+    with open_regular(path, error=DamagedError) as (file, _):
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if sync:
+            os.fsync(file.fileno())
+    return digest
+
+
+def _digest(values: dict[str, object]) -> str:
+    return hashlib.sha256(canonical_json(values)).hexdigest()

@@ -1,0 +1,216 @@
+"""The store: a folder of results by key, each complete or absent.
+
+    .composer/
+    ├── objects/0a/0a41…/      published: the stage's files, and manifest.json written last
+    ├── work/0a41…/            in progress: out/ (the result to be) and checkpoint/
+    ├── refs/home/task/intent.json    label -> key; see `composer.engine.refs`
+    ├── locks/0a41….lock       one worker a key
+    ├── damaged/               results that were not what was published, moved aside
+    ├── logs/                  what trackers write to disk
+    └── timings.jsonl          how long stages took; see `composer.engine.timings`
+
+A stage fills work/…/out; publishing it is one rename. Whoever looks at `objects` finds the
+whole result or none, whatever was killed when. Nobody else builds these paths.
+"""
+
+import errno
+import logging
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from composer.bundle.files import sync_folder
+from composer.engine.faults import DamagedError, disk_faults
+from composer.engine.manifest import (
+    MANIFEST,
+    Kind,
+    Manifest,
+    read_manifest,
+    verify_files,
+    write_manifest,
+)
+from composer.errors import StoreError
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_STORE = Path(".composer")
+
+_KEY = re.compile(r"[0-9a-f]{64}")
+_LOCK_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredResult:
+    """A published result, every file of which was just checked.
+
+    Attributes:
+        key: Of the stage.
+        folder: Holds the files; read only.
+        manifest: What they are.
+    """
+
+    key: str
+    folder: Path
+    manifest: Manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Where a stage works before its result is published.
+
+    Attributes:
+        out: Empty folder for the result.
+        checkpoint: Folder for training state; what an interrupted run left is still there.
+        resumed: Whether there is such a state.
+    """
+
+    out: Path
+    checkpoint: Path
+    resumed: bool
+
+
+class Store:
+    """Results by key in one local folder, made when it is first written to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def logs(self) -> Path:
+        """Folder for what trackers write; no part of any result."""
+        return self.folder / "logs"
+
+    def find(self, key: str) -> Path | None:
+        """Give the folder of a published result, unchecked, or None."""
+        folder = self._object(key)
+        with disk_faults(folder):
+            return folder if (folder / MANIFEST).exists() else None
+
+    def peek(self, key: str) -> Manifest | None:
+        """Read a result's manifest without checking its files; None if there is none.
+
+        Raises:
+            DamagedError: The manifest is not what was written.
+        """
+        folder = self.find(key)
+        if folder is None:
+            return None
+        with disk_faults(folder):
+            manifest = read_manifest(folder)
+        if manifest.key != key:
+            raise DamagedError(f"{folder} holds the result of another key, {manifest.key[:12]}")
+        return manifest
+
+    def open(self, key: str) -> StoredResult | None:
+        """Check every file of a published result; None if it is absent or damaged.
+
+        A damaged one is left where it is until `begin` moves it aside, as whoever makes it
+        again holds the lock.
+        """
+        try:
+            manifest = self.peek(key)
+            if manifest is None:
+                return None
+            folder = self._object(key)
+            with disk_faults(folder):
+                verify_files(folder, manifest)
+        except DamagedError as fault:
+            logger.warning("%s; this result is not used, and made again", fault)
+            return None
+        return StoredResult(key=key, folder=folder, manifest=manifest)
+
+    @contextmanager
+    def lock(self, key: str, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        """Be the only one, of all processes on this store, to work on a key.
+
+        Args:
+            key: Of the stage.
+            waiting: Called again and again while another process holds the lock. It may raise.
+        """
+        path = self.folder / "locks" / f"{_checked(key)}.lock"
+        with disk_faults(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            while not _acquired(lock):
+                if waiting is not None:
+                    waiting()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def begin(self, key: str) -> Work:
+        """Prepare the folders that a stage works in; call it with the key's lock held."""
+        folder = self._work(key)
+        with disk_faults(folder):
+            if self._object(key).exists():
+                self._move_aside(key)
+            out, checkpoint = folder / "out", folder / "checkpoint"
+            if out.exists():
+                shutil.rmtree(out)
+            out.mkdir(parents=True)
+            checkpoint.mkdir(exist_ok=True)
+            return Work(out=out, checkpoint=checkpoint, resumed=any(checkpoint.iterdir()))
+
+    def publish(self, key: str, *, kind: Kind, stage: dict[str, object]) -> StoredResult:
+        """Make what lies in the key's `out` its result; one that is there already is kept."""
+        out, target = self._work(key) / "out", self._object(key)
+        with disk_faults(target):
+            write_manifest(out, key=key, kind=kind, stage=stage)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.rename(out, target)
+            except OSError as fault:
+                if fault.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            sync_folder(target.parent)
+            sync_folder(target.parent.parent)
+        self.discard(key)
+        published = self.open(key)
+        if published is None:
+            raise StoreError(f"{target} was published and is damaged; check the disk it is on")
+        return published
+
+    def discard(self, key: str) -> None:
+        """Remove what a stage worked in, its checkpoint too, if it is there."""
+        folder = self._work(key)
+        with disk_faults(folder):
+            if folder.exists():
+                shutil.rmtree(folder)
+
+    def has_work(self, key: str) -> bool:
+        """Say whether an interrupted or running stage left anything to go on from."""
+        return self._work(key).exists()
+
+    def _object(self, key: str) -> Path:
+        return self.folder / "objects" / _checked(key)[:2] / key
+
+    def _work(self, key: str) -> Path:
+        return self.folder / "work" / _checked(key)
+
+    def _move_aside(self, key: str) -> None:
+        aside = self.folder / "damaged" / f"{key}-{secrets.token_hex(4)}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(self._object(key), aside)
+        logger.warning("the damaged result was moved to %s; look at it or delete it", aside)
+
+
+def _acquired(lock: FileLock) -> bool:
+    try:
+        lock.acquire(timeout=_LOCK_POLL_SECONDS, poll_interval=_LOCK_POLL_SECONDS / 4)
+    except Timeout:
+        return False
+    return True
+
+
+def _checked(key: str) -> str:
+    if not _KEY.fullmatch(key):
+        raise StoreError(f"{key[:80]!r} is no key; a key is 64 hexadecimal digits")
+    return key
