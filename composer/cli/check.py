@@ -1,0 +1,45 @@
+"""`composer check`: name every fault of a recipe, without torch."""
+
+from pathlib import Path
+
+import click
+
+from composer.cli.options import json_option, recipe_options
+from composer.cli.texts import fault_values, print_json, print_warnings
+from composer.report.layout import number_of
+
+
+@click.command()
+@recipe_options
+@json_option
+def command(recipe: Path, profile: str | None, changes: tuple[str, ...], as_json: bool) -> None:
+    """Check a recipe and name every fault.
+
+    Grammar, names, ranges, whether adapters fit the backbone, and whether its data is there.
+    Exit status 2 and one line a fault, each with file, line and column, if anything is wrong.
+
+    \b
+    Example:
+      composer check recipes/assistant/quickstart.yaml
+      composer check home.yaml --profile smoke --set training.epochs=1
+    """
+    from composer.engine.plan import make_plan
+    from composer.engine.store import Store
+    from composer.engine.wanted import wanted_of
+    from composer.recipe.advice import warnings
+    from composer.recipe.reader import read_recipe
+
+    loaded = read_recipe(recipe, profile=profile, changes=changes)
+    found = warnings(loaded.recipe, loaded.place)
+    plan = make_plan(wanted_of(loaded), Store(Path(".composer")))
+    if as_json:
+        print_json(
+            {
+                "recipe": loaded.recipe.name,
+                "stages": len(plan.stages),
+                "warnings": fault_values(found),
+            }
+        )
+        return
+    print_warnings(found)
+    click.echo(f"{recipe}: no faults; {number_of(len(plan.stages), 'stage')}")

@@ -1,0 +1,104 @@
+"""The command `composer`: a list of commands, each imported when it is run.
+
+`composer --help` therefore imports none of them. A `ComposerError` becomes text on stderr and
+the exit status that the error says; anything else is a defect and shows its traceback. What the
+library logs is printed as a warning.
+"""
+
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from composer.cli.logs import WarningHandler
+from composer.errors import ComposerError, FaultsError, StoppedError, did_you_mean
+
+COMMANDS = {
+    "check": "Check a recipe and name every fault.",
+    "plan": "Show what a run would do, and why.",
+    "run": "Carry out a recipe.",
+    "train-task": "Train one task adapter.",
+    "train-language": "Train one language adapter.",
+    "fuse": "Learn an AdapterFusion over trained adapters.",
+    "evaluate": "Score a trained composition.",
+    "predict": "Predict texts with a bundle or a trained composition.",
+    "export": "Make a bundle for devices.",
+    "samples": "List and show the sample data and backbones.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports `composer.cli.<name>` only for the command that is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands in the order of work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import one command."""
+        if name not in COMMANDS:
+            return None
+        module = import_module(f"composer.cli.{name.replace('-', '_')}")
+        return module.command  # type: ignore[no-any-return]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is typed; if there is none, name the nearest."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no command {args[0]!r}; {did_you_mean(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="adapter-composer", prog_name="composer")
+def group() -> None:
+    """Train small adapters on one frozen transformer, compose them, export them to devices.
+
+    \b
+    Example:
+      composer run recipes/assistant/quickstart.yaml
+      composer train-task intent --backbone sample:multilingual-e5-small --data train.csv
+      composer train-task --help
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Args:
+        arguments: Left out: those that the program was called with.
+    """
+    handler, library = WarningHandler(), logging.getLogger("composer")
+    library.addHandler(handler)
+    try:
+        sys.exit(_status(arguments))
+    finally:
+        library.removeHandler(handler)
+
+
+def _status(arguments: Sequence[str] | None) -> int:
+    """Run the command line; say what went wrong, and give the exit status."""
+    typed = shlex.join(["composer", *(sys.argv[1:] if arguments is None else arguments)])
+    try:
+        status = group.main(arguments, prog_name="composer", standalone_mode=False, obj=typed)
+    except ComposerError as error:
+        # A list of faults begins each line with its place, which editors make a link of.
+        own = isinstance(error, FaultsError)
+        click.echo(str(error) if own else f"composer: {error}", err=True)
+        return error.exit_status
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        click.echo("composer: stopped; run the same command again to go on", err=True)
+        return StoppedError.exit_status
+    return status if isinstance(status, int) else 0
