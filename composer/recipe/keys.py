@@ -246,5 +246,5 @@ def _bundled(one: BundledComposition, needs: Mapping[str, str]) -> Settings:
         "name": one.name,
         "composition": print_composition(one.composition),
         "owner": needs[one.owner],
-        "evaluations": sorted(needs[name] for name in one.evaluations),
+        "evaluations": {name: needs[name] for name in one.evaluations},
     }

@@ -187,7 +187,11 @@ def test_spans_numbers_and_pairs_are_predicted(fresh: Path):
     (fresh / "warmth.csv").write_text("\n".join(numbers) + "\n")
     (fresh / "pairs.csv").write_text("\n".join(pairs) + "\n")
     train = (*ON_TINY, *SHORT, "--set", "training.epochs=1")
-    longer = ("--set", "training.epochs=20", "--set", "training.batch_tokens=64")
+    longer = [
+        one
+        for change in ("epochs=30", "batch_tokens=64", "learning_rate=1e-2", "dropout=false")
+        for one in ("--set", f"training.{change}")
+    ]
     well(fresh, "train-task", "slots", "--type", "token-classification",
          "--data", "slots.jsonl", *train, *longer)  # fmt: skip
     well(fresh, "train-task", "warmth", "--type", "regression", "--data", "warmth.csv", *train)
