@@ -138,16 +138,22 @@ class ComposedModel(nn.Module):
         """Give a member by its name in the composition."""
         return self.members[_key(name)]  # type: ignore[return-value]
 
-    def site_function(self, language: str | None = None) -> SiteFunction:
-        """Give what this model does at a site, with `$language` bound."""
+    def site_function(
+        self, language: str | None = None, *, mask: Tensor | None = None
+    ) -> SiteFunction:
+        """Give what this model does at a site, with `$language` bound.
+
+        Args:
+            language: Left out where the composition is bound already.
+            mask: (batch, tokens), False at padding; only `watch` needs it.
+        """
         composition = bind(self.composition, language) if language else self.composition
-        return _Walk(self, composition).act
+        return _Walk(self, composition, mask).act
 
     def hidden(self, batch: Mapping[str, Tensor], *, language: str | None = None) -> Tensor:
         """Run backbone and composition: the last hidden states, (batch, tokens, size)."""
-        composition = bind(self.composition, language) if language else self.composition
-        walk = _Walk(self, composition, mask=batch["attention_mask"].bool())
-        with self.backbone.sites.acting(walk.act):
+        act = self.site_function(language, mask=batch["attention_mask"].bool())
+        with self.backbone.sites.acting(act):
             return self.backbone.encode(batch)
 
     def forward(self, batch: Mapping[str, Tensor], *, language: str | None = None) -> Tensor:
