@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from composer.bundle.header import TensorType
 from composer.bundle.layout import Kind
+from composer.recipe.meaning import class_count
 from composer.recipe.schema import LanguageTag, Score, Split, TaskType
 
 FILE_LIMIT = 2**31  # bytes
@@ -127,11 +128,7 @@ class CompositionRecord(Record):
     @property
     def outputs(self) -> int:
         """How many numbers the head predicts, for a sentence or for each of its tokens."""
-        if self.type == "regression":
-            return 1
-        if self.type == "token-classification":  # outside; the first of a label, or a later one
-            return 1 + 2 * len(self.labels)
-        return len(self.labels)
+        return class_count(self.type, self.labels)
 
 
 class ScoreRecord(Record):

@@ -29,6 +29,7 @@ from composer.model.parts import (
     new_head,
     new_owned,
 )
+from composer.recipe.meaning import class_count
 from composer.recipe.schema import BottleneckAdapter, MAdapter, Placement, TaskType
 
 FORMAT = 1
@@ -93,17 +94,6 @@ class HeadFile(_File):
     def classes(self) -> int:
         """Outputs of the head: one a label, one for a regression, 2n + 1 BIO tags for spans."""
         return class_count(self.type, self.labels)
-
-
-def class_count(type_: TaskType, labels: tuple[str, ...]) -> int:
-    """Count the outputs a task needs.
-
-    >>> class_count("token-classification", ("area", "name"))
-    5
-    """
-    if type_ == "regression":
-        return 1
-    return 2 * len(labels) + 1 if type_ == "token-classification" else len(labels)
 
 
 @dataclass(frozen=True, kw_only=True)

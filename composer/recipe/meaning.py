@@ -66,3 +66,14 @@ def shape_of(recipe: Recipe, adapter: str) -> AdapterShape | None:
     if isinstance(recipe.languages.members, dict):
         name = recipe.languages.members[adapter].adapter or name
     return recipe.adapters.get(name)
+
+
+def class_count(type: TaskType, labels: tuple[str, ...]) -> int:
+    """Count the outputs a task needs.
+
+    >>> class_count("token-classification", ("area", "name"))
+    5
+    """
+    if type == "regression":
+        return 1
+    return 2 * len(labels) + 1 if type == "token-classification" else len(labels)

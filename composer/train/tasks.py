@@ -17,7 +17,6 @@ from composer.model.composed import ComposedModel, TrainedMixers
 from composer.model.files import (
     CompositionFile,
     HeadFile,
-    class_count,
     read_adapter,
     write_adapter,
     write_head,
@@ -33,6 +32,7 @@ from composer.recipe.composition import (
     holds_language,
     mixers_of,
 )
+from composer.recipe.meaning import class_count
 from composer.recipe.schema import BottleneckAdapter, MAdapter, Placement, Training
 from composer.recipe.stages import DataUse, TaskSettings, TrainComposition, TrainTask
 from composer.train.context import StageContext
