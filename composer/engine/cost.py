@@ -8,7 +8,8 @@ from composer.bundle.files import read_json
 from composer.engine.manifest import Manifest
 from composer.errors import StoreError
 from composer.recipe.fit import BackboneShape, trainable_parameters
-from composer.recipe.schema import AdapterShape, TaskType
+from composer.recipe.meaning import class_count
+from composer.recipe.schema import AdapterShape
 from composer.recipe.stages import Stage, TrainComposition, TrainLanguage, TrainTask
 
 _BYTES_A_PARAMETER = 4  # float32
@@ -93,18 +94,7 @@ def _classes(stage: TrainTask | TrainComposition, last: LastResult | None) -> in
     labels = stage.task.labels or (_labels_of(last.folder) if last else None)
     if stage.task.type != "regression" and labels is None:
         return None
-    return count_outputs(stage.task.type, len(labels or ()))
-
-
-def count_outputs(type_: TaskType, labels: int) -> int:
-    """Count what a head gives: one a label, one for a number, 2n + 1 BIO tags for spans.
-
-    >>> count_outputs("token-classification", 2)
-    5
-    """
-    if type_ == "regression":
-        return 1
-    return 2 * labels + 1 if type_ == "token-classification" else labels
+    return class_count(stage.task.type, tuple(labels or ()))
 
 
 def _labels_of(folder: Path) -> tuple[str, ...] | None:
