@@ -8,8 +8,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
-from composer.errors import did_you_mean
 from composer.recipe.composition import (
     LANGUAGE,
     Composition,
@@ -21,7 +21,7 @@ from composer.recipe.composition import (
     repeated_member,
     walk,
 )
-from composer.recipe.findings import Finding, Path
+from composer.recipe.findings import MAX_FAULTS, Finding, Path, nearest
 from composer.recipe.meaning import SCORES, composed, composition_of_task, head_task, shape_of
 from composer.recipe.notyet import not_yet
 from composer.recipe.references import Names, check_names, names_of, read_expressions
@@ -52,12 +52,10 @@ def examine(values: Mapping[str, object]) -> Examined:
     names = names_of(values)
     expressions = read_expressions(values, names)
     sound = _Sound(recipe or salvaged(values), names, expressions.sound)
-    findings += [
-        *check_names(values, names),
-        *expressions.findings,
-        *_meanings(sound),
-        *not_yet(sound.recipe),
-    ]
+    more = chain(
+        check_names(values, names), expressions.findings, _meanings(sound), not_yet(sound.recipe)
+    )
+    findings += islice(more, MAX_FAULTS + 1)  # near names are sought for what is told only
     return Examined(None if findings else recipe, findings)
 
 
@@ -121,7 +119,7 @@ def _untrained(sound: _Sound, path: Path, languages: Sequence[str], who: str) ->
 
 
 def _needs_adapter(who: str, language: str, members: Sequence[str]) -> str:
-    hint = did_you_mean(language, members)
+    hint = nearest(language, members)
     return f"{who} needs a language adapter of {language!r}, and `languages` has none; {hint}"
 
 

@@ -3,7 +3,8 @@
     home: {mix: "fuse(a, b)"}   ->  a mapping whose `mix` stands at line 1, column 8
 
 A recipe is YAML 1.2 and needs no tags, merge keys, directives or second document, so these
-are refused, as are keys given twice; aliases are counted.
+are refused, as are keys given twice, and characters that cannot be seen or that show the text
+in another order than it is read. Values are counted, those that aliases stand for as well.
 """
 
 import re
@@ -27,19 +28,18 @@ from ruamel.yaml.events import (
 )
 
 from composer.errors import Fault, RecipeError
-from composer.recipe.findings import show
+from composer.recipe.characters import beyond_unicode, wrong_character
+from composer.recipe.findings import MAX_FAULTS, show
 from composer.recipe.scalars import resolved
 from composer.recipe.tree import Entry, Mark, Node
 
 MAX_BYTES = 2**20
 MAX_DEPTH = 50
 MAX_ALIASES = 100
-MAX_NODES = 100_000
-MAX_FAULTS = 100
+MAX_NODES = 50_000
 _MOST_PIECES = 1_000
 
 _MIXTURE = re.compile(r"[^(]*\b(fuse|gate|average) *\(")
-_CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,31 @@ def _decoded(content: bytes, source: str) -> str:
 
 
 def _check_characters(text: str, source: str) -> None:
-    control = _CONTROL.search(text)
-    if control:
-        mark = _mark_at(text[: control.start()], source)
-        raise RecipeError([Fault(str(mark), f"control character U+{ord(control[0]):04X}")])
+    wrong = wrong_character(text)
+    if wrong:
+        mark = _mark_at(text[: wrong[0]], source)
+        raise RecipeError([Fault(str(mark), wrong[1])])
 
 
 def _mark_at(before: str, source: str) -> Mark:
     lines = re.split(r"\r\n|\r|\n", before)
     return Mark(source, len(lines), len(lines[-1]) + 1)
+
+
+def _events(text: str, source: str) -> Iterator[Event]:
+    """Parse step by step; the library trips over characters that Unicode does not have."""
+    events = YAML(typ="safe", pure=True).parse(text)
+    reached = 0
+    while True:
+        try:
+            event = next(events)
+        except StopIteration:
+            return
+        except (OverflowError, ValueError) as error:
+            at, found = beyond_unicode(text, reached) or (reached, f"not YAML: {error}")
+            raise RecipeError([Fault(str(_mark_at(text[:at], source)), found)]) from error
+        reached = event.end_mark.index
+        yield event
 
 
 def _read(text: str, source: str, *, empty: Node | None = None) -> Document:
@@ -111,12 +127,12 @@ class _Builder:
 
     def __init__(self, text: str, source: str) -> None:
         self._source = source
-        self._events: Iterator[Event] = YAML(typ="safe", pure=True).parse(text)
+        self._events = _events(text, source)
         self._faults: list[Fault] = []
         self._anchors: dict[str, Node] = {}
         self._open_anchors: list[str] = []
         self._aliases = 0
-        self._expanded = 0
+        self._count = 0
 
     def document(self, empty: Node | None) -> Document:
         """Read the whole stream, which holds one document, or `empty` if it holds none."""
@@ -158,12 +174,18 @@ class _Builder:
             raise self._stop(event, "a value is missing here")
         if depth > MAX_DEPTH:
             raise self._stop(event, f"nested deeper than {MAX_DEPTH}")
+        self._counted(event, 1)
         if event.anchor is None:
             return self._content(event, depth=depth)
         self._open_anchors.append(event.anchor)
         node = self._content(event, depth=depth)
         self._anchors[self._open_anchors.pop()] = node
         return node
+
+    def _counted(self, event: Event, more: int) -> None:
+        self._count += more
+        if self._count > MAX_NODES:
+            raise self._stop(event, f"more than {MAX_NODES} keys and values")
 
     def _content(self, event: NodeEvent, *, depth: int) -> Node:
         if isinstance(event, SequenceStartEvent):
@@ -183,17 +205,16 @@ class _Builder:
 
     def _alias(self, event: AliasEvent, *, depth: int) -> Node:
         name = event.anchor
+        said = name[:40]
         if name in self._open_anchors:
-            raise self._stop(event, f"alias *{name} stands inside what it names")
+            raise self._stop(event, f"alias *{said} stands inside what it names")
         if name not in self._anchors:
-            raise self._stop(event, f"alias *{name} has no anchor &{name} before it")
+            raise self._stop(event, f"alias *{said} has no anchor &{said} before it")
         node = self._anchors[name]
         self._aliases += 1
-        self._expanded += node.size
         if self._aliases > MAX_ALIASES:
             raise self._stop(event, f"more than {MAX_ALIASES} aliases")
-        if self._expanded > MAX_NODES:
-            raise self._stop(event, f"the aliases stand for more than {MAX_NODES} values")
+        self._counted(event, node.size)
         if depth + node.height > MAX_DEPTH:
             raise self._stop(event, f"nested deeper than {MAX_DEPTH}")
         return replace(node, mark=self._mark(event), text_column=None)
@@ -240,7 +261,7 @@ class _Builder:
             return None
         if isinstance(node.value, str):
             return node.value
-        found = event.value if isinstance(event, ScalarEvent) else "a list or mapping"
+        found = event.value[:40] if isinstance(event, ScalarEvent) else "a list or mapping"
         remedy = f'; quote it: "{found}"' if isinstance(event, ScalarEvent) else ""
         self._fault(event, f"a key is text, not {found or 'nothing'}{remedy}")
         return None
@@ -256,6 +277,10 @@ class _Builder:
         mark = self._mark(event)
         one_line = event.start_mark.line == event.end_mark.line
         width = event.end_mark.column - event.start_mark.column
+        wrong = wrong_character(event.value)  # escaped: as they stand, the text has none
+        if wrong:
+            self._fault(event, wrong[1])
+            return Node("", mark)
         if event.style:
             exact = one_line and event.style in "'\"" and width == len(event.value) + 2
             return Node(event.value, mark, text_column=mark.column + 1 if exact else None)

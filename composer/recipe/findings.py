@@ -6,15 +6,19 @@ A finding names a path of keys; `composer.recipe.tree` turns it into a fault wit
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from composer.errors import Fault
+from composer.errors import Fault, did_you_mean
 
 Path = tuple[str | int, ...]
 Place = Callable[[Path], str]
 
+MAX_FAULTS = 100  # that are told at once: more than so many have one cause
+
 _LONGEST = 60
+_COMPARED = 1_000
+_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,19 @@ def show(value: object) -> str:
         return "a mapping"
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say the nearest known name, or list what is known; of very many, the first.
+
+    >>> nearest("zzz", [f"l{i:02}" for i in range(30)])[-27:]
+    'l17, l18, l19 and 10 others'
+    """
+    known = list(known)
+    hint = did_you_mean(name, known[:_COMPARED])
+    if len(known) <= _LISTED or not hint.startswith("known: "):
+        return hint
+    return f"known: {', '.join(sorted(known)[:_LISTED])} and {len(known) - _LISTED} others"
 
 
 def fault_at(path: Path, message: str, place: str) -> Fault:

@@ -8,16 +8,19 @@ A profile is merged over the recipe, then the changes in their order: mappings m
 lists replace, `null` takes a key away. Profiles that are not used are checked as well.
 """
 
+import os
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import get_origin
 
-from composer.errors import Fault, RecipeError, did_you_mean
+from composer.errors import Fault, RecipeError
 from composer.recipe.checks import examine
 from composer.recipe.documents import MAX_BYTES, read_document, read_value
-from composer.recipe.findings import Path, dotted, show
+from composer.recipe.findings import MAX_FAULTS, Finding, Path, dotted, nearest, show
+from composer.recipe.paths import check_paths
 from composer.recipe.schema import Recipe
 from composer.recipe.tree import (
     Entry,
@@ -29,6 +32,8 @@ from composer.recipe.tree import (
     place_of,
     values,
 )
+
+MAX_CHECKED = 250_000  # values, once more for each profile
 
 _NAMED = frozenset(
     name for name, one in Recipe.model_fields.items() if get_origin(one.annotation) is dict
@@ -42,10 +47,12 @@ class LoadedRecipe:
     Attributes:
         recipe: With the profile and the changes in it.
         folder: Of the file; paths in the recipe are relative to it.
+        outside: Whether the user typed a path that leads out of that folder.
     """
 
     recipe: Recipe
     folder: FilePath
+    outside: bool
     _root: Node = field(repr=False)
 
     def place(self, path: Path) -> str:
@@ -74,12 +81,13 @@ def read_recipe(
         root = _with_profile(root, profile, faults)
     for change in changes:
         root = _with_change(root, change, faults)
-    found = examine(_plain(root))
-    faults += faults_of(root, found.findings)
+    found, leading_out = examine(_plain(root)), list(check_paths(_plain(root)))
+    written = [one for one in leading_out if place_of(root, one.path).source == str(path)]
+    faults += faults_of(root, [*found.findings, *written])
     faults += _faults_of_profiles(document.root, used=profile)
     if faults or found.recipe is None:
         raise RecipeError(_in_order(faults))
-    return LoadedRecipe(found.recipe, path.parent, root)
+    return LoadedRecipe(found.recipe, path.parent, bool(leading_out), root)
 
 
 def recipe_from(
@@ -108,11 +116,17 @@ def recipe_from(
 
 def _content(path: FilePath) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        with open(path, "rb", opener=_open_at_once) as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         reason = getattr(error, "strerror", None) or error
         raise RecipeError([Fault(str(path), f"cannot be read: {reason}")]) from error
+    raise RecipeError([Fault(str(path), "is not a file; a pipe or a device holds no recipe")])
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for its writer
 
 
 def _plain(root: Node) -> dict[str, object]:
@@ -124,7 +138,7 @@ def _with_profile(root: Node, name: str, faults: list[Fault]) -> Node:
     profiles = _profiles(root)
     if name in profiles:
         return _merged_profile(root, profiles[name])
-    message = f"no profile is named {name!r}; {did_you_mean(name, profiles)}"
+    message = f"no profile is named {show(name)}; {nearest(name, profiles)}"
     faults.append(Fault(f"--profile {name}", message))
     return root
 
@@ -141,20 +155,31 @@ def _merged_profile(root: Node, profile: Node) -> Node:
 
 def _faults_of_profiles(root: Node, *, used: str | None) -> list[Fault]:
     """Find what only goes wrong with a profile that is not the one used."""
-    unused = {name: one for name, one in _profiles(root).items() if name != used}
-    before = set(examine(_plain(root)).findings) if unused else set()
-    faults = []
-    for name, profile in _profiles(root).items():
+    profiles = _profiles(root)
+    if len(profiles) * root.size > MAX_CHECKED:
+        message = f"{len(profiles)} profiles are too many to check in a recipe of this size"
+        return [Fault(str(place_of(root, ("profiles",), on_key=True)), message)]
+    unused = profiles.keys() - {used}
+    before = set(_findings(root)) if unused else set()
+    faults: list[Fault] = []
+    for name, profile in profiles.items():
         nested = profile.value.get("profiles") if isinstance(profile.value, dict) else None
         if nested:
             faults.append(Fault(str(nested.key), "a profile holds no profiles"))
         if name not in unused:
             continue
         whole = _merged_profile(root, profile)
-        found = [one for one in examine(_plain(whole)).findings if one not in before]
+        found = [one for one in _findings(whole) if one not in before]
         for fault in faults_of(whole, found):
-            faults.append(Fault(fault.place, f"{fault.message} (with profile {name!r})"))
+            faults.append(Fault(fault.place, f"{fault.message} (with profile {show(name)})"))
+        if len(faults) > MAX_FAULTS:
+            break
     return faults
+
+
+def _findings(root: Node) -> list[Finding]:
+    plain = _plain(root)
+    return [*examine(plain).findings, *check_paths(plain)]
 
 
 def _with_change(root: Node, change: str, faults: list[Fault]) -> Node:
@@ -192,7 +217,7 @@ def _refused_change(root: Node, path: tuple[str, ...], *, given: bool) -> str | 
             named = path[0] in _NAMED and depth == 1
             member = path[:2] == ("languages", "members") and depth == 2
             known = node.value if isinstance(node.value, dict) else {}
-            return f"there is no {where}; {did_you_mean(key, known)}" if named or member else None
+            return f"there is no {where}; {nearest(key, known)}" if named or member else None
         if not isinstance(child.value, dict):
             return f"{where} is {show(values(child))}, not a mapping; give it a whole new value"
         node = child
@@ -200,7 +225,7 @@ def _refused_change(root: Node, path: tuple[str, ...], *, given: bool) -> str | 
 
 
 def _in_order(faults: list[Fault]) -> list[Fault]:
-    """Sort by file, line and column; what is on the command line comes last."""
+    """Sort by file, line and column, the command line last; of very many, give the first."""
 
     def position(fault: Fault) -> tuple[bool, str, int, int]:
         match = re.fullmatch(r"(.*):(\d+):(\d+)", fault.place, re.DOTALL)
@@ -208,4 +233,7 @@ def _in_order(faults: list[Fault]) -> list[Fault]:
             return (fault.place.startswith("--"), fault.place, 0, 0)
         return (False, match[1], int(match[2]), int(match[3]))
 
-    return sorted(dict.fromkeys(faults), key=position)
+    ordered = sorted(dict.fromkeys(faults), key=position)
+    if len(ordered) > MAX_FAULTS:
+        ordered[MAX_FAULTS:] = [Fault(ordered[MAX_FAULTS].place, "and so on; mend these first")]
+    return ordered

@@ -8,8 +8,8 @@ All of it works on plain values, so that a fault of another sort in an entry hid
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
-from composer.errors import did_you_mean
 from composer.recipe.composition import (
     LANGUAGE,
     RESERVED,
@@ -18,7 +18,7 @@ from composer.recipe.composition import (
     adapter_names,
     parse_composition,
 )
-from composer.recipe.findings import Finding, Path, show
+from composer.recipe.findings import MAX_FAULTS, Finding, Path, nearest, show
 
 _USES = (
     ("languages.data", "data"),
@@ -93,26 +93,26 @@ def names_of(values: Mapping[str, object]) -> Names:
     )
 
 
-def check_names(values: Mapping[str, object], names: Names) -> list[Finding]:
+def check_names(values: Mapping[str, object], names: Names) -> Iterator[Finding]:
     """Find names that nothing declares, and names or items that are given twice."""
-    return [
-        *_unknown(values, names),
-        *_declared_twice(values, names),
-        *_repeated(values),
-    ]
+    yield from _unknown(values, names)
+    yield from _declared_twice(values, names)
+    yield from _repeated(values)
 
 
 def read_expressions(values: Mapping[str, object], names: Names) -> Expressions:
-    """Read all compositions, and check the names in them."""
+    """Read compositions, and check the names in them, until more is wrong than is told."""
     sound: dict[str, Composition] = {}
     findings: list[Finding] = []
     for name, path, text in _expressions(values):
+        if len(findings) > MAX_FAULTS:
+            break
         try:
             composition = parse_composition(text)
         except CompositionError as error:
             findings.append(Finding(path, error.message, position=error.position))
             continue
-        wrong = list(_unknown_members(composition, path, text, names))
+        wrong = list(islice(_unknown_members(composition, path, text, names), MAX_FAULTS))
         findings.extend(wrong)
         if not wrong:
             sound[name] = composition
@@ -158,9 +158,10 @@ def _unknown(values: Mapping[str, object], names: Names) -> Iterator[Finding]:
         known = getattr(names, kind)
         if kind == "compositions":
             known = (*names.compositions, *names.tasks)
+        declared = frozenset(known)
         for path, name in matching(values, pattern):
-            if isinstance(name, str) and name not in known:
-                hint = did_you_mean(name, known)
+            if isinstance(name, str) and name not in declared:
+                hint = nearest(name, known)
                 yield Finding(path, f"no {_NOUNS[kind]} is named {show(name)}; {hint}")
 
 
@@ -205,7 +206,7 @@ def _expressions(values: Mapping[str, object]) -> Iterator[tuple[str, Path, str]
 def _unknown_members(
     composition: Composition, path: Path, text: str, names: Names
 ) -> Iterator[Finding]:
-    known = (*names.tasks, *names.languages)
+    known = frozenset((*names.tasks, *names.languages))
     for name in adapter_names(composition):
         position = _position(name, text)
         if name == LANGUAGE and not names.languages:
@@ -225,5 +226,5 @@ def _unknown_member(name: str, names: Names) -> str:
         return f"{name!r} is a composition; write out what it is made of"
     if name in names.adapters:
         return f"{name!r} is the shape of adapters; name a task or language that is trained with it"
-    hint = did_you_mean(name, [*names.tasks, *names.languages])
+    hint = nearest(name, [*names.tasks, *names.languages])
     return f"no task or language is named {show(name)}; {hint}"

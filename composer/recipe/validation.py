@@ -41,24 +41,28 @@ def salvaged(values: Mapping[str, object]) -> Recipe:
 
     An entry such as `tasks.intent` that holds a fault is left out whole.
     """
-    sound = {**_SMALLEST, **values}
+    known = {key: one for key, one in values.items() if key in Recipe.model_fields}
+    sound = {**_SMALLEST, **known}
     while True:
         recipe, findings = validate(sound)
         if recipe is not None:
             return recipe
-        for finding in findings:
-            _leave_out(sound, finding.path)
-        sound = {**_SMALLEST, **sound}
+        sound = {**_SMALLEST, **_without(sound, findings)}
 
 
-def _leave_out(values: dict[str, object], path: Path) -> None:
-    block, *entry = map(str, path) if path else ("composer",)
-    named = _arms(_inner(Recipe, block))
-    entries = values.get(block)
-    if get_origin(named[0]) is dict and entry and isinstance(entries, Mapping):
-        values[block] = {key: one for key, one in entries.items() if key != entry[0]}
-    else:
-        values.pop(block, None)
+def _without(values: Mapping[str, object], findings: list[Finding]) -> dict[str, object]:
+    """Leave out the entries that hold faults; a block whole where no entry of it is to blame."""
+    refused: dict[str, set[str]] = {}
+    for finding in findings:
+        block, *entry = map(str, finding.path)
+        refused.setdefault(block, set()).add(entry[0] if entry else "")
+    sound = dict(values)
+    for block, entries in refused.items():
+        given = sound.pop(block, None)
+        by_name = get_origin(_arms(_inner(Recipe, block))[0]) is dict
+        if by_name and isinstance(given, Mapping) and entries <= given.keys():
+            sound[block] = {key: one for key, one in given.items() if key not in entries}
+    return sound
 
 
 @dataclass(frozen=True)
@@ -182,11 +186,9 @@ def _inner(kind: object, key: str | int) -> object:
 
 
 def _findings(located: list[_Located]) -> Iterator[Finding]:
-    paths = [one.path for one in located]
+    above = {one.path[:depth] for one in located for depth in range(len(one.path))}
     for one in located:
-        depth = len(one.path)
-        items_refused = any(len(p) > depth and p[:depth] == one.path for p in paths)
-        if one.detail["type"] == "too_short" and items_refused:
+        if one.detail["type"] == "too_short" and one.path in above:
             continue  # pydantic does not count the items that it refused
         yield _finding(one)
 

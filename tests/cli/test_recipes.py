@@ -310,3 +310,40 @@ def test_the_command_that_makes_a_result_again_is_kept_as_typed(ran: Path):
     ref = json.loads((ran / STORE / "refs/home/task/intent.json").read_text())
     command = "composer run home.yaml --set training.seed=5 --only task/intent"
     assert ref["about"]["command"] == command
+
+
+ATTACKS: dict[str, tuple[str, str, str]] = {
+    "a tag": ("name: home", "name: !!python/object/apply:os.system [touch ran]", "a recipe has no"),
+    "an alias bomb": (
+        "name: home",
+        "name: home\na: &a [1]\n" + "".join(f"k{i}: [{'*a, ' * 60}]\n" for i in range(2)),
+        "more than 100 aliases",
+    ),
+    "a bidi override": ("name: home", "name: home # \u202e", "U+202E shows text in another order"),
+    "an escape": ("name: home", r'name: "\UFFFFFFFF"', "is no character"),
+    "a path": ('path: "$language.csv"', "path: ../own.csv", "leads out of the recipe's folder"),
+    "a backbone": ("path: tiny", "path: /etc", "backbone.path: '/etc' leads out of the recipe's"),
+    "a composition": ("fuse(intent, domain, none)", "(" * 9000, "nested deeper than 20"),
+    "a number": ("epochs: 2", "epochs: " + "9" * 10_000, "it has more than 40 characters"),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_recipe_of_a_strangers_is_refused_with_its_places(fresh: Path, name: str):
+    old, new, fault = ATTACKS[name]
+    rewrite(fresh, (old, new))
+    before = sorted(fresh.iterdir())
+    for command in ("check", "run"):
+        outcome = composer(fresh, command, "home.yaml")
+        assert (outcome.status, outcome.out) == (2, "")
+        assert fault in outcome.err
+        assert all(re.match(r"home\.yaml:\d+:\d+: ", line) for line in outcome.err.splitlines())
+    assert sorted(fresh.iterdir()) == before
+
+
+def test_a_profile_leads_no_further_than_the_recipe(fresh: Path):
+    rewrite(fresh, ("smoke: {", "smoke: {data: {intent: {path: ../own.csv}}, "))
+    for arguments in ((), ("--profile", "smoke")):
+        outcome = composer(fresh, "check", "home.yaml", *arguments)
+        assert outcome.status == 2
+        assert "data.intent.path: '../own.csv' leads out of the recipe's folder" in outcome.err

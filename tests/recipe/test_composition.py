@@ -253,6 +253,32 @@ def test_no_text_raises_anything_but_a_composition_error(text: str):
             assert len(set(map(str, part.parts))) == len(part.parts) >= 2
 
 
+@pytest.mark.parametrize(
+    "text", ["(" * 10**5, "a > " * 10**5, "fuse(" * 10**5, "\U0001f469" * 10**5]
+)
+def test_no_length_raises_anything_but_a_composition_error(text: str):
+    with pytest.raises(CompositionError, match="at most 10000 characters, not") as caught:
+        parse_composition(text)
+    assert caught.value.position == MAX_CHARACTERS
+    assert isinstance(_read(text[:MAX_CHARACTERS]), CompositionError)
+
+
+@settings(deadline=None)
+@given(compositions, st.data())
+def test_a_composition_with_other_characters_in_it_is_refused_or_reads_back(
+    composition: Composition, data: st.DataObject
+):
+    text = print_composition(composition)
+    start = data.draw(st.integers(0, len(text)))
+    end = start + data.draw(st.integers(0, 3))
+    found = _read(text[:start] + data.draw(st.text(max_size=3)) + text[end:])
+    if isinstance(found, CompositionError):
+        assert 0 <= found.position <= len(text) + 3
+        assert str(found).isprintable()
+    else:
+        assert parse_composition(print_composition(found)) == found
+
+
 def _read(text: str) -> Composition | CompositionError:
     try:
         return parse_composition(text)

@@ -284,6 +284,15 @@ def test_faults_of_plain_values_have_the_place_that_was_given():
     ]
 
 
+@pytest.mark.parametrize("block", ["tasks", "adapters", "data"])
+def test_a_name_of_half_a_character_is_a_fault_as_any_other(block: str):
+    # As a shell gives an argument that is not UTF-8; looking for what is sound never ended.
+    with pytest.raises(RecipeError, match="must be"):
+        recipe_from({**VALUES, block: {"\udcff": {}}})
+    with pytest.raises(RecipeError, match="must be"):
+        recipe_from({**VALUES, "\udcff": {}})
+
+
 def test_recipes_are_read_without_heavy_libraries():
     code = (
         "import sys, composer.recipe.reader, composer.recipe.expand, composer.recipe.keys, "

@@ -1,0 +1,39 @@
+"""Paths in a recipe: each one stays in the recipe's folder, as a recipe may be a stranger's.
+
+    backbone.path: '../mine' leads out of the recipe's folder; a recipe names only what lies in it
+
+A path that the user types (`--set data.own.path=/home/me/own.csv`) may lead anywhere. Links are
+followed, and refused where they lead out, when a file is looked for: `composer.data.paths`.
+"""
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath, PureWindowsPath
+
+from composer.recipe.findings import Finding, show
+from composer.recipe.references import matching
+
+_KEYS = ("backbone.path", "data.*.path", "data.*.path.*")
+
+
+def check_paths(values: Mapping[str, object]) -> Iterator[Finding]:
+    """Find paths that lead out of the recipe's folder."""
+    for key in _KEYS:
+        for path, value in matching(values, key):
+            fault = _fault(value) if isinstance(value, str) else None
+            if fault is not None:
+                remedy = "move it there, or type it: --set " + ".".join(map(str, path))
+                yield Finding(path, f"{show(value)} {fault}; {remedy}=...")
+
+
+def _fault(path: str) -> str | None:
+    if "://" in path:
+        return "is an address, and a recipe names files in its folder"
+    if path.startswith("~"):
+        return "begins with '~', which stands for no folder here"
+    windows = PureWindowsPath(path)
+    absolute = PurePosixPath(path).is_absolute() or windows.drive or windows.root
+    plain = posixpath.normpath(path.replace("\\", "/"))
+    if absolute or plain == ".." or plain.startswith("../"):
+        return "leads out of the recipe's folder, and a recipe names only what lies in it"
+    return None
