@@ -8,9 +8,11 @@
 A task of n labels has 2n + 1 tags: O is 0, B-label and I-label are 2i + 1 and 2i + 2 for the
 label with index i. A span's first token begins it, all its further ones continue it. Special
 tokens and those that cover only white space have no tag. Offsets may hold the space before a
-word, as those of SentencePiece do, and several tokens may cover one character, as its bytes do.
+word, as those of SentencePiece do, several tokens may cover one character, as its bytes do, and
+none an accent that a tokenizer drops or joins to its letter: it belongs to the letter's token.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -60,7 +62,7 @@ def tags_of_spans(
     Tags(ids=[-100, 0, 1, -100], misaligned=0)
     """
     index = {label: number for number, label in enumerate(labels)}
-    seen = [_trimmed(text, start, end) for start, end in offsets]
+    seen = [_seen(text, start, end) for start, end in offsets]
     ids = [IGNORED if start == end else 0 for start, end in seen]
     misaligned = 0
     for span in sorted(spans, key=lambda span: span.start):
@@ -93,7 +95,7 @@ def spans_of_tags(
     spans: list[Span] = []
     going_on, reached = "", 0  # the label that an I- continues, and where the last span ends
     for tag, (token_start, token_end) in zip(ids, offsets, strict=True):
-        start, end = _trimmed(text, token_start, token_end)
+        start, end = _seen(text, token_start, token_end)
         if start == end:
             continue
         label = labels[(tag - 1) // 2] if tag > 0 else ""
@@ -107,6 +109,14 @@ def spans_of_tags(
             going_on = ""
         # else: more bytes of a character that has a span already
     return tuple(spans)
+
+
+def _seen(text: str, start: int, end: int) -> tuple[int, int]:
+    """Say what a token covers: no white space at its ends, and all marks on its last letter."""
+    start, end = _trimmed(text, start, end)
+    while start < end < len(text) and unicodedata.category(text[end]).startswith("M"):
+        end += 1
+    return start, end
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:

@@ -10,7 +10,6 @@ In formats whose cells are text, spans are written as JSON, words and tags with 
 them. A label keeps its spelling: 007, 1.0 and true stay what they are.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,8 +17,8 @@ from typing import Literal
 
 from composer.data.examples import Example, Span
 from composer.data.faults import FaultList
-from composer.data.rows import Number, Row, Table
-from composer.data.texts import finite_number, label_fault, shortened, text_fault
+from composer.data.rows import Number, Row, Table, parse_json
+from composer.data.texts import finite_number, label_fault, named, shortened, text_fault
 from composer.errors import NotYetError
 from composer.recipe.schema import Columns, TaskType
 
@@ -69,14 +68,17 @@ def _by_words(columns: Columns, found: Sequence[str]) -> bool:
 
 def _missing(role: Role, name: str, *, columns: Columns, found: Sequence[str]) -> str:
     if len(found) == 1 and any(mark in found[0] for mark in ";\t|"):
-        return f"no column {name!r}: the header {found[0]!r} has no commas; save with commas"
+        return (
+            f"no column {name!r}: the header {shortened(found[0])} has no commas; save with commas"
+        )
     given = getattr(columns, role) is not None
     remedy = "" if given else f"; say which one it is, by columns: {{{role}: ...}} or --{role}"
     more = f" and {len(found) - 20} more" if len(found) > 20 else ""
     near = [one for one in found if one.strip().lower() == name.lower()]
     near = near or (get_close_matches(name, found, n=1) if given else [])
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"no column {name!r}; the columns are: {', '.join(found[:20])}{more}{hint}{remedy}"
+    listed = ", ".join(map(named, found[:20]))
+    return f"no column {name!r}; the columns are: {listed}{more}{hint}{remedy}"
 
 
 def to_examples(
@@ -202,7 +204,7 @@ def spans_of_words(words: Sequence[str], tags: Sequence[str]) -> tuple[Span, ...
 
 def _parsed(cell: str) -> object:
     try:
-        return json.loads(cell)
+        return parse_json(cell)
     except (ValueError, RecursionError):
         return None  # no list: the caller says what is written there
 

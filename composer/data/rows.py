@@ -17,18 +17,27 @@ line's number as long as no cell holds a line break. Blank lines are no rows.
 import codecs
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, NoReturn
 
 from composer.data.faults import FaultList
 from composer.data.paths import DataFile
-from composer.data.texts import broken_byte
+from composer.data.texts import broken_byte, shortened
 from composer.errors import DataError, Fault
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _OPENING = ("{", "[", "[{")  # a line of JSON that is laid out over several
-_PACKED = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+_PACKED = (
+    b"PK\x03\x04",
+    b"\x1f\x8b",
+    b"BZh",
+    b"\xfd7zXZ",
+    b"\x28\xb5\x2f\xfd",
+    b"\xd0\xcf\x11\xe0",
+    b"7z",
+)
 
 
 class Number(str):
@@ -104,6 +113,11 @@ def _refuse_binary(name: str, start: bytes) -> None:
     if start.startswith(_PACKED):
         message = "the file is compressed or a spreadsheet; unpack it, or save it as CSV"
         raise DataError([Fault(name, message)])
+    if start.startswith(b"PAR1"):
+        raise DataError([Fault(name, "the file is Parquet; give it the ending .parquet")])
+    if b"\0" in start:
+        message = "the file begins with zero bytes: it is UTF-16, or no text; save it as UTF-8"
+        raise DataError([Fault(name, message)])
 
 
 def _read_separated(name: str, stream: IO[str], delimiter: str, faults: FaultList) -> Table:
@@ -112,8 +126,8 @@ def _read_separated(name: str, stream: IO[str], delimiter: str, faults: FaultLis
     if len(faults):  # the header itself is broken
         return Table(name, [], [])
     if len(set(columns)) < len(columns):
-        twice = next(column for column in columns if columns.count(column) > 1)
-        raise DataError([Fault(f"{name}:{number}", f"two columns are called {twice!r}")])
+        message = f"two columns are called {shortened(_first_repeated(columns))}"
+        raise DataError([Fault(f"{name}:{number}", message)])
     rows = []
     for number, cells in records:
         if len(cells) == len(columns):
@@ -180,13 +194,7 @@ def _object_in(line: str) -> dict[str, object] | str:
     if broken is not None:
         return _utf8_fault(broken)
     try:
-        value = json.loads(
-            line,
-            parse_int=Number,
-            parse_float=Number,
-            parse_constant=_refuse_constant,
-            object_pairs_hook=_refuse_twice,
-        )
+        value = parse_json(line)
     except json.JSONDecodeError as error:
         hint = "; write each object on one line" if line.strip() in _OPENING else ""
         return f"not JSON: {error.msg} at column {error.colno}{hint}"
@@ -197,6 +205,21 @@ def _object_in(line: str) -> dict[str, object] | str:
     return value if isinstance(value, dict) else "not a JSON object: {...}"
 
 
+def parse_json(text: str) -> object:
+    """Read JSON as it is written: numbers keep their digits, and no key is given twice.
+
+    Raises:
+        ValueError: It is no JSON, or holds what JSON does not have.
+    """
+    return json.loads(
+        text,
+        parse_int=Number,
+        parse_float=Number,
+        parse_constant=_refuse_constant,
+        object_pairs_hook=_refuse_twice,
+    )
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON value")
 
@@ -204,10 +227,14 @@ def _refuse_constant(name: str) -> NoReturn:
 def _refuse_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} is given twice")
+        twice = _first_repeated([name for name, _ in pairs])
+        raise ValueError(f"{shortened(twice)} is given twice")
     return found
+
+
+def _first_repeated(names: Sequence[str]) -> str:
+    counts = Counter(names)
+    return next(name for name in names if counts[name] > 1)
 
 
 def _read_lines(name: str, stream: IO[str], faults: FaultList) -> Table:

@@ -7,6 +7,7 @@ train split: every example has the label 'spam'; a classifier needs two
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -14,10 +15,11 @@ from difflib import get_close_matches
 from composer.data.examples import Example, Span
 from composer.data.faults import FaultList
 from composer.data.splits import labels_of
-from composer.data.texts import label_fault, shortened, text_fault
+from composer.data.texts import label_fault, looks, shortened, text_fault
 from composer.errors import NotYetError
 from composer.recipe.schema import Split, TaskType
 
+_logger = logging.getLogger(__name__)
 _COMPARED = 20_000  # labels, for near names: with ten thousand of them each takes a while
 
 
@@ -73,6 +75,23 @@ def check_examples(
         if fault:
             faults.add(place, fault)
     faults.raise_any()
+    if split == "train":
+        _warn_of_look_alikes(labels, place)
+
+
+def _warn_of_look_alikes(labels: Sequence[str], place: str) -> None:
+    """Say which labels a reader would take for one; they are learnt as several."""
+    alike: dict[str, list[str]] = {}
+    for label in labels:
+        alike.setdefault(looks(label), []).append(label)
+    groups = [group for group in alike.values() if len(group) > 1]
+    if groups:
+        few = "; ".join(" and ".join(map(ascii, group[:3])) for group in groups[:3])
+        more = f"; and {len(groups) - 3} more" if len(groups) > 3 else ""
+        _logger.warning(
+            "%s: labels that differ only in spaces, capitals or how letters are stored are "
+            "learnt as several: %s%s", place, few, more,
+        )  # fmt: skip
 
 
 def _teaches_nothing(

@@ -8,6 +8,7 @@ MAX_CHARACTERS = 100_000
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"}
 
 
@@ -24,6 +25,8 @@ def text_fault(text: str) -> str | None:
         return "the text is empty"
     if len(text) > MAX_CHARACTERS:
         return f"a text of {len(text):,} characters; at most {MAX_CHARACTERS:,} are read"
+    if "\0" in text:
+        return "a zero byte, U+0000, which no text holds; is the file saved as UTF-8?"
     surrogate = _SURROGATE.search(text)
     if surrogate:
         return f"half a character, U+{ord(surrogate.group()):04X}, which no text may hold"
@@ -45,7 +48,23 @@ def label_fault(label: str) -> str | None:
         return f"a label of {len(label):,} characters; at most 1,000 are read"
     if _SURROGATE.search(label):
         return "half a character in the label, which no text may hold"
+    control = _CONTROL.search(label)
+    if control:
+        return f"the control character U+{ord(control.group()):04X} in the label {shortened(label)}"
     return None
+
+
+def looks(text: str) -> str:
+    r"""Give what a reader sees of a label: equal for labels that are hardly told apart.
+
+    >>> looks("Caf\u00e9 ") == looks("cafe\u0301\u200b"), looks("on") == looks("no")
+    (True, False)
+    """
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    seen = "".join(
+        " " if one.isspace() else one for one in plain if unicodedata.category(one) != "Cf"
+    )
+    return unicodedata.normalize("NFKC", " ".join(seen.split()))
 
 
 def finite_number(text: str) -> float | None:
@@ -68,6 +87,15 @@ def broken_byte(text: str) -> int | None:
     """
     found = None if text.isascii() else _SURROGATE.search(text)
     return ord(found.group()) - 0xDC00 if found else None
+
+
+def named(column: str) -> str:
+    r"""Show a column's name as it is, unless it cannot be seen or has no end.
+
+    >>> named("text"), named("te\x1b[2Jxt")
+    ('text', "'te\\x1b[2Jxt'")
+    """
+    return column if column.isprintable() and len(column) <= 40 else shortened(column)
 
 
 def shortened(text: str, length: int = 40) -> str:
