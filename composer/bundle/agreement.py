@@ -5,27 +5,28 @@ Run before a bundle is written and before one is used.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 
-from composer.bundle.layout import classes, layout_faults, mixers
+from composer.bundle.compositions import composition_faults
+from composer.bundle.jsontext import one_line
+from composer.bundle.layout import layout_faults
 from composer.bundle.manifest import BACKBONE, MANIFEST, TOKENIZER, Manifest
-from composer.bundle.records import CompositionRecord, PartRecord
-from composer.bundle.source import PARTS
-from composer.errors import BundleError, ComposerError, did_you_mean
-from composer.recipe.composition import (
-    LANGUAGE,
-    Composition,
-    Fuse,
-    Gate,
-    adapter_names,
-    parse_composition,
-    walk,
+from composer.bundle.records import BackboneRecord, PartRecord
+from composer.bundle.shapes import (
+    adapter_tensors,
+    broken_promises,
+    read_shape,
 )
+from composer.bundle.source import PARTS
+from composer.errors import BundleError
 
 FAULTS_SHOWN = 20
 
-_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# Nothing that a library might run when it is loaded: no .py, .bin, .pt, .pkl, .so.
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,89}\.(?:json|onnx|safetensors)")
+_SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
+_COMMIT = re.compile("[0-9a-f]{40}")
 
 _KINDS_OF_ROLES = {
     "language": ("bottleneck", "madapter"),
@@ -46,18 +47,20 @@ def part_file(name: str) -> str:
 
 def refuse_disagreement(manifest: Manifest, *, place: str) -> None:
     """Raise a `BundleError` that names all faults, if there are any; at most 20."""
-    faults = [f"{place}: {fault}" for fault in islice(_faults(manifest), FAULTS_SHOWN)]
+    found = islice(_faults(manifest), FAULTS_SHOWN)
+    faults = [f"{place}: {one_line(fault)}" for fault in found]
     if faults:
         raise BundleError("\n".join(faults))
 
 
 def _faults(manifest: Manifest) -> Iterator[str]:
     yield from _file_faults(manifest)
+    yield from _backbone_faults(manifest.backbone)
     for name, part in manifest.parts.items():
-        for fault in _part_faults(name, part, manifest):
+        for fault in _part_faults(name, part, manifest.backbone):
             yield f"parts.{name}: {fault}"
     for name, composition in manifest.compositions.items():
-        for fault in _composition_faults(composition, manifest.parts):
+        for fault in composition_faults(composition, manifest):
             yield f"compositions.{name}: {fault}"
     yield from _use_faults(manifest)
 
@@ -66,7 +69,7 @@ def _file_faults(manifest: Manifest) -> Iterator[str]:
     names = [*manifest.files, *(part.file for part in manifest.parts.values())]
     for name in manifest.files:
         if name == MANIFEST or not _FILE.fullmatch(name):
-            yield f"files: {name!r:.200} cannot be the name of a file here"
+            yield f"files: {name!r:.200} cannot be the name of a file here, as 'graph.onnx' can"
     spellings = Counter(name.lower() for name in names)
     for name in names:
         if spellings[name.lower()] > 1:  # one file, on systems that ignore case
@@ -79,90 +82,36 @@ def _file_faults(manifest: Manifest) -> Iterator[str]:
         yield f"files.{TOKENIZER}: not the backbone's tokenizer"
 
 
-def _part_faults(name: str, part: PartRecord, manifest: Manifest) -> Iterator[str]:
+def _backbone_faults(backbone: BackboneRecord) -> Iterator[str]:
+    """Let a name that is looked up, on a hub or among samples, be nothing but a name."""
+    if backbone.source != "folder" and not _SOURCE.fullmatch(backbone.name):
+        yield f"backbone.name: {backbone.name!r} is not a name, as 'owner/name' is"
+    if backbone.source == "hub" and not _COMMIT.fullmatch(backbone.revision or ""):
+        yield f"backbone.revision: {backbone.revision!r:.80} is not a commit of 40 hex digits"
+
+
+def _part_faults(name: str, part: PartRecord, backbone: BackboneRecord) -> Iterator[str]:
     if part.file != part_file(name):
         yield f"its file must be {part_file(name)!r}, not {part.file!r:.200}"
     if part.kind not in _KINDS_OF_ROLES[part.role]:
         yield f"a {part.kind} cannot have the role {part.role!r}"
     types = part.types
-    backbone = manifest.backbone
-    yield from layout_faults(part.kind, types, size=backbone.hidden_size, layers=backbone.layers)
+    size, layers = backbone.hidden_size, backbone.layers
+    yield from layout_faults(part.kind, types, size=size, layers=layers)
     count = sum(type_.elements for type_ in types.values())
     if part.parameters != count:
         yield f"{part.parameters:,} parameters are stated, its tensors have {count:,}"
-
-
-def _composition_faults(
-    composition: CompositionRecord, parts: Mapping[str, PartRecord]
-) -> Iterator[str]:
-    for name in (*composition.parts, composition.head):
-        if name not in parts:
-            yield f"no part {name!r}; {did_you_mean(name, parts)}"
-    if len(set(composition.parts)) != len(composition.parts):
-        yield "a part is listed twice"
-    yield from _expression_faults(composition, parts)
-    head = parts.get(composition.head)
-    if head is None:
+    if part.kind not in ("bottleneck", "madapter"):
         return
-    if head.kind != "head" or "bias" not in head.tensors or not head.types["bias"].shape:
-        yield f"the part {composition.head!r} is no head"
-        return
-    if len(set(composition.labels)) != len(composition.labels):
-        yield "a label is there twice"
-    if (composition.type == "regression") != (not composition.labels):
-        yield f"{len(composition.labels)} labels for a {composition.type}"
-    elif classes(head.types) != composition.outputs:
-        yield (
-            f"{len(composition.labels)} labels of a {composition.type} need a head of "
-            f"{composition.outputs} rows, not {classes(head.types)}"
-        )
-
-
-def _expression_faults(
-    composition: CompositionRecord, parts: Mapping[str, PartRecord]
-) -> Iterator[str]:
     try:
-        expression = parse_composition(composition.expression)
-    except ComposerError as fault:
-        yield f"expression: {fault}"
+        shape = read_shape(part.config)
+    except BundleError as fault:
+        yield f"config: {fault}"
         return
-    if str(expression) != composition.expression:
-        yield f"expression: must be written {str(expression)!r}"
-    named = adapter_names(expression)
-    for name in named:
-        if name == LANGUAGE:
-            yield f"expression: {LANGUAGE} is not bound to a language"
-        elif name not in composition.parts:
-            yield f"expression: {name!r} is not among its parts"
-    for name in composition.parts:
-        if name in parts and (parts[name].role in ("language", "task")) != (name in named):
-            yield f"the part {name!r} ({parts[name].role}) does not belong to the expression"
-    yield from _mixer_faults(expression, composition, parts)
-
-
-def _mixer_faults(
-    expression: Composition, composition: CompositionRecord, parts: Mapping[str, PartRecord]
-) -> Iterator[str]:
-    used = [parts[name] for name in composition.parts if name in parts]
-    fusions = [part for part in used if part.kind == "fusion"]
-    wanted = dict(enumerate({form} for form in _mixers(expression)))
-    found = mixers(fusions[0].types) if len(fusions) == 1 else {}
-    if len(fusions) > 1 or found != wanted:
-        yield (
-            f"expression: it has the mixers {_spoken(wanted)}, its parts of the kind fusion "
-            f"have {_spoken(found)}"
-        )
-
-
-def _mixers(expression: Composition) -> Iterator[tuple[str, int]]:
-    for part in walk(expression):
-        if isinstance(part, Fuse | Gate):
-            yield ("gate" if isinstance(part, Gate) else "fuse", len(part.parts))
-
-
-def _spoken(mixers_: Mapping[int, set[tuple[str, int]]]) -> str:
-    forms = [f"{form} of {count}" for found in mixers_.values() for form, count in sorted(found)]
-    return ", ".join(forms) or "none"
+    if shape.kind != part.kind:
+        yield f"config: kind: {shape.kind!r}, not {part.kind!r}"
+    for broken in broken_promises(types, adapter_tensors(shape, size=size, layers=layers)):
+        yield f"config: {broken}"
 
 
 def _use_faults(manifest: Manifest) -> Iterator[str]:

@@ -132,7 +132,7 @@ def _read_directory(file: BinaryIO, size: int, place: str) -> dict[str, Archived
     file.seek(size - _END.size)
     mark, _, _, _, count, length, start, _ = _END.unpack(file.read(_END.size))
     if mark != b"PK\5\6" or start + length + _END.size != size:
-        raise BundleError(f"{place}: no zip, or cut short, or with something added at its end")
+        raise _damaged(place, "no zip, or cut short, or with something added at its end")
     if length > DIRECTORY_LIMIT:
         raise BundleError(f"{place}: a directory of {length:,} bytes is too large")
     file.seek(start)
@@ -145,13 +145,13 @@ def _read_directory(file: BinaryIO, size: int, place: str) -> dict[str, Archived
             raise BundleError(f"{place}: {name!r} is in it twice")
         files[name] = entry
     if len(files) != count:
-        raise BundleError(f"{place}: {count} files are declared, {len(files)} are listed")
+        raise _damaged(place, f"{count} files are declared, {len(files)} are listed")
     return files
 
 
 def _read_entry(central: bytes, at: int, place: str) -> tuple[int, str, ArchivedFile]:
     if at + _CENTRAL.size > len(central) or central[at : at + 4] != b"PK\1\2":
-        raise BundleError(f"{place}: its directory is damaged")
+        raise _damaged(place, "its directory is damaged")
     fields = _CENTRAL.unpack_from(central, at)
     method, (crc, packed, size, length, extra, comment) = fields[4], fields[7:13]
     attributes, start = fields[15:]
@@ -164,7 +164,7 @@ def _read_entry(central: bytes, at: int, place: str) -> tuple[int, str, Archived
     if stat.S_ISLNK(attributes >> 16):
         raise BundleError(f"{place}: {name!r} is a symbolic link")
     if method != 0 or packed != size:
-        raise BundleError(f"{place}: {name!r} is compressed; a bundle's files are stored as is")
+        raise _damaged(place, f"{name!r} is compressed; a bundle's files are stored as is")
     return after + extra + comment, name, ArchivedFile(crc=crc, size=size, start=start)
 
 
@@ -177,15 +177,19 @@ def _check_spelling(
         header = _local_header(name, entry)
         file.seek(start)
         if entry.start != start or start + len(header) + entry.size > size:
-            raise BundleError(f"{place}: {name!r} is not where it must lie")
+            raise _damaged(place, f"{name!r} is not where it must lie")
         if file.read(len(header)) != header:
-            raise BundleError(f"{place}: what stands before {name!r} is not as composer writes it")
+            raise _damaged(place, f"what stands before {name!r} is not as composer writes it")
         if _crc(file, entry.size) != entry.crc:
-            raise BundleError(f"{place}: {name!r} is damaged")
+            raise _damaged(place, f"{name!r} is damaged")
         start += len(header) + entry.size
     file.seek(start)
     if file.read(DIRECTORY_LIMIT + _END.size + 1) != _directory(dict(sorted(files.items())), start):
-        raise BundleError(f"{place}: its directory is not as composer writes it")
+        raise _damaged(place, "its directory is not as composer writes it")
+
+
+def _damaged(place: str, what: str) -> BundleError:
+    return BundleError(f"{place}: {what}; copy the bundle again, as it was exported")
 
 
 def _crc(file: BinaryIO, left: int) -> int:

@@ -11,14 +11,16 @@ bytes; `body` is the SHA-256 of lines of name and digest, sorted by name.
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from composer.bundle.files import check_name, read_json, sha256_file
-from composer.bundle.header import Entry, read_header
+from composer.bundle.header import TensorType, read_header
 from composer.errors import BackboneError, ComposerError
 
 WEIGHTS = "model.safetensors"
@@ -32,7 +34,7 @@ _PREFIX = re.compile(
 _HEAD = re.compile(
     r"(?:cls|lm_head|classifier|pre_classifier|pooler|predictions|qa_outputs|score|head|mlm_head"
     r"|vocab_transform|vocab_layer_norm|vocab_projector|generator_predictions"
-    r"|generator_lm_head|discriminator_predictions)\.|decoder\.(?:weight|bias)$"
+    r"|generator_lm_head|discriminator_predictions|lm_predictions|mask_predictions)\.|decoder\.(?:weight|bias)$"
 )
 _BUFFER = re.compile(r"(?:^|\.)(?:position_ids|token_type_ids|inv_freq)$")
 _TOKEN_EMBEDDINGS = re.compile(
@@ -52,6 +54,37 @@ class Fingerprints:
 
     body: str
     vocabulary: str
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where a weight lies, and what it is.
+
+    Attributes:
+        file: A safetensors file.
+        type: Type and shape.
+        start: Its first byte in the file.
+    """
+
+    file: Path
+    type: TensorType
+    start: int
+
+    def chunks(self) -> Iterator[bytes]:
+        """Read its bytes, piece by piece.
+
+        Raises:
+            BackboneError: The file cannot be read, or was cut meanwhile.
+        """
+        with _open_weights(self.file) as file:
+            file.seek(self.start)
+            left = self.type.bytes
+            while left:
+                chunk = file.read(min(left, _CHUNK))
+                if not chunk:
+                    raise BackboneError(f"{self.file} changed while it was read")
+                left -= len(chunk)
+                yield chunk
 
 
 def canonical_name(name: str) -> str | None:
@@ -74,8 +107,11 @@ def canonical_name(name: str) -> str | None:
 def fingerprint_folder(folder: Path) -> Fingerprints:
     """Fingerprint the backbone in a folder: its safetensors weights and `tokenizer.json`."""
     digests = tensor_digests(folder)
+    tokenizer = folder / TOKENIZER
+    if tokenizer.exists() and not tokenizer.is_file():  # to open a pipe is to wait for ever
+        raise BackboneError(f"{tokenizer} is no plain file")
     return fingerprints_of(
-        digests, tokenizer=sha256_file(folder / TOKENIZER, error=BackboneError), place=str(folder)
+        digests, tokenizer=sha256_file(tokenizer, error=BackboneError), place=str(folder)
     )
 
 
@@ -107,13 +143,27 @@ def tensor_digests(folder: Path) -> dict[str, str]:
     Raises:
         BackboneError: If the weights are missing, damaged, or there twice.
     """
-    digests: dict[str, str] = {}
+    return {name: _tensor_digest(stored) for name, stored in stored_tensors(folder).items()}
+
+
+def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
+    """Say where every weight of the backbone in a folder lies: canonical name -> place, sorted.
+
+    Raises:
+        BackboneError: If the weights are missing, damaged, or there twice.
+    """
+    found: dict[str, StoredTensor] = {}
     for path in weight_files(folder):
-        for name, digest in _file_digests(path):
-            if name in digests:
+        with _open_weights(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            entries = read_header(file, size, place=str(path), error=BackboneError)
+        for stored_name, entry in entries.items():
+            name = canonical_name(stored_name)
+            if name in found:
                 raise BackboneError(f"{path}: the tensor {name!r} is there twice")
-            digests[name] = digest
-    return dict(sorted(digests.items()))
+            if name is not None:
+                found[name] = StoredTensor(path, entry.type, entry.start)
+    return dict(sorted(found.items()))
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -138,31 +188,22 @@ def weight_files(folder: Path) -> list[Path]:
     return [folder / shard for shard in sorted(set(shards.values()))]
 
 
-def _file_digests(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield canonical name and digest of the tensors in a file, in the order of their bytes."""
+@contextmanager
+def _open_weights(path: Path) -> Iterator[BinaryIO]:
+    """Open a plain file; a link is followed (hub caches are made of them), a pipe is not."""
+    if not path.is_file() and path.exists():
+        raise BackboneError(f"{path} is no plain file")
     try:
         with open(path, "rb") as file:
-            size = path.stat().st_size
-            for name, entry in read_header(
-                file, size, place=str(path), error=BackboneError
-            ).items():
-                canonical = canonical_name(name)
-                if canonical is not None:
-                    yield canonical, _tensor_digest(file, entry)
+            yield file
     except OSError as fault:
         raise BackboneError(f"{path} cannot be read: {fault.strerror or fault}") from fault
 
 
-def _tensor_digest(file: BinaryIO, entry: Entry) -> str:
-    hashed = hashlib.sha256(f"{entry.type}\n".encode())
-    file.seek(entry.start)
-    left = entry.type.bytes
-    while left:
-        chunk = file.read(min(left, _CHUNK))
-        if not chunk:
-            raise OSError("it changed while it was read")
+def _tensor_digest(stored: StoredTensor) -> str:
+    hashed = hashlib.sha256(f"{stored.type}\n".encode())
+    for chunk in stored.chunks():
         hashed.update(chunk)
-        left -= len(chunk)
     return hashed.hexdigest()
 
 

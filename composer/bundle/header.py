@@ -20,7 +20,8 @@ from composer.errors import AdapterError, ComposerError
 
 HEADER_LIMIT = 8 * 2**20  # bytes
 DIMENSIONS_LIMIT = 8
-LENGTH_LIMIT = 2**31 - 1  # of a dimension; a tensor without elements may claim any
+LENGTH_LIMIT = 2**31 - 1  # of a dimension
+ELEMENTS_LIMIT = 2**56  # of a tensor, a length of 0 taken for 1: numpy counts strides that way
 # Bytes an element, of all types of the format. Composer itself writes fewer: see `tensors`.
 ITEM_BYTES = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3"), 1),
@@ -30,8 +31,8 @@ ITEM_BYTES = {
 }
 
 _NAME = re.compile("[!-~]{1,256}")
-_SIZE = r"(?:0|[1-9]\d{0,17})"
-_TYPE = re.compile(rf"([A-Z0-9_]+)\[({_SIZE}(?:,{_SIZE})*)?\]")
+_SIZE = r"(?:0|[1-9][0-9]{0,9})"
+_TYPE = re.compile(rf"([A-Z0-9_]+)\[({_SIZE}(?:,{_SIZE}){{0,{DIMENSIONS_LIMIT - 1}}})?\]")
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,10 @@ class TensorType:
         found = _TYPE.fullmatch(text)
         if found is None or found[1] not in ITEM_BYTES:
             raise ValueError(f"{text[:80]!r} is not a tensor's type; one is 'F32[24,384]'")
-        return cls(found[1], tuple(int(size) for size in (found[2] or "").split(",") if size))
+        shape = tuple(int(size) for size in (found[2] or "").split(",") if size)
+        if any(one > LENGTH_LIMIT for one in shape):
+            raise ValueError(f"{text[:80]!r} is too long; a dimension is at most {LENGTH_LIMIT:,}")
+        return cls(found[1], shape)
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,7 @@ def _entry(
         not _whole_numbers(shape)
         or len(shape) > DIMENSIONS_LIMIT
         or any(one > LENGTH_LIMIT for one in shape)
+        or math.prod(one or 1 for one in shape) > ELEMENTS_LIMIT
     ):
         raise error(f"{where} has the shape {str(shape)[:200]}")
     if not _whole_numbers(offsets) or len(offsets) != 2:

@@ -19,6 +19,7 @@ from typing import Any
 from composer.errors import BundleError, ComposerError, StoreError
 
 DEPTH_LIMIT = 64  # brackets in brackets
+VALUES_LIMIT = 2**20  # commas and brackets: a value takes up to 200 times as much memory as text
 
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
@@ -43,12 +44,14 @@ def canonical_json(value: object) -> bytes:
 def parse_json(
     data: bytes, *, place: str, error: type[ComposerError] = BundleError
 ) -> dict[str, Any]:
-    """Read an object, strictly: no key twice, no NaN or infinity, no great depth.
+    """Read an object, strictly: no key twice, no NaN or infinity, no great depth or number.
 
     >>> parse_json(b'{"a": 1, "a": 2}', place="adapter.json")
     Traceback (most recent call last):
     composer.errors.BundleError: adapter.json: the key 'a' is there twice
     """
+    if sum(data.count(sign) for sign in (b",", b"[", b"{")) > VALUES_LIMIT:
+        raise error(f"{place}: more than {VALUES_LIMIT:,} values")
     try:
         value = json.loads(
             data.decode(),
@@ -63,6 +66,16 @@ def parse_json(
     if not isinstance(value, dict):
         raise error(f"{place}: must be an object in braces, not {type(value).__name__}")
     return value
+
+
+def one_line(text: str, limit: int = 500) -> str:
+    r"""Show text from elsewhere: cut short, and nothing in it that moves a terminal's cursor.
+
+    >>> one_line("a\x1b[2Jb")
+    'a\\x1b[2Jb'
+    """
+    cut = text if len(text) <= limit else f"{text[:limit]}..."
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in cut)
 
 
 def _check(value: object, place: str, *, depth: int) -> None:

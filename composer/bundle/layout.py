@@ -36,6 +36,7 @@ Kind = Literal["bottleneck", "madapter", "fusion", "norms", "head"]
 Shape = tuple[str, ...]  # lengths by name
 
 MIDDLE_LAYERS = 3
+HINTS = 20  # near names are slow to find, and no more faults are shown
 
 _NORMS: dict[str, Shape] = {"norm_weight": ("size",), "norm_bias": ("size",)}
 _BOTTLENECK: dict[str, Shape] = {
@@ -76,7 +77,7 @@ _TOGETHER = (
     *((f"middle.{depth}", f"middle.{depth - 1}") for depth in range(1, MIDDLE_LAYERS)),
     *((f"middle.{depth}_bias", f"middle.{depth}") for depth in range(MIDDLE_LAYERS)),
 )
-_NUMBER = r"(?:0|[1-9]\d{0,3})"
+_NUMBER = r"(?:0|[1-9][0-9]{0,3})"
 _SITE = re.compile(rf"(({_NUMBER})\.(?:attention|output))\.(?:({_NUMBER})\.)?([a-z].*)")
 
 
@@ -106,7 +107,8 @@ def layout_faults(
     for name, type_ in tensors.items():
         place = _place(kind, name)
         if place is None:
-            faults.append(f"a {kind} has no tensor {name!r}; {_hint(kind, name)}")
+            hint = _hint(kind, name) if len(faults) < HINTS else "and so on"
+            faults.append(f"a {kind} has no tensor {name!r}; {hint}")
             continue
         if place.layer >= layers:
             faults.append(f"{name!r}: the backbone has layers 0 to {layers - 1}")

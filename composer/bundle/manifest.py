@@ -17,11 +17,12 @@ The backbone itself is not in a bundle.
 
 import hashlib
 from collections.abc import Mapping
+from itertools import islice
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, ValidationError
 
-from composer.bundle.jsontext import canonical_json, parse_json
+from composer.bundle.jsontext import canonical_json, one_line, parse_json
 from composer.bundle.records import (
     BackboneRecord,
     CompositionName,
@@ -43,6 +44,8 @@ MANIFEST = "manifest.json"
 BACKBONE = "backbone.json"
 TOKENIZER = "tokenizer.json"
 MANIFEST_LIMIT = 8 * 2**20  # bytes
+
+_TOLD = 1000  # faults: to tell one takes a kilobyte, and a megabyte of text can hold many
 
 
 class Manifest(Record):
@@ -107,11 +110,13 @@ def build_manifest(values: Mapping[str, object], *, place: str) -> Manifest:
     try:
         return Manifest.model_validate(values)
     except ValidationError as fault:
-        lines = [
-            f"{place}: {'.'.join(map(str, one['loc']))}: {one['msg']}, not {one['input']!r:.80}"
-            for one in fault.errors()
+        if fault.error_count() > _TOLD:
+            raise BundleError(f"{place}: {fault.error_count():,} fields are wrong") from None
+        faults = [
+            f"{'.'.join(map(str, one['loc']))}: {one['msg']}, not {one['input']!r:.80}"
+            for one in islice(fault.errors(), 20)
         ]
-        raise BundleError("\n".join(lines[:20])) from fault
+        raise BundleError("\n".join(f"{place}: {one_line(one)}" for one in faults)) from fault
 
 
 def parse_manifest(data: bytes, *, place: str) -> Manifest:
@@ -126,10 +131,14 @@ def parse_manifest(data: bytes, *, place: str) -> Manifest:
     _refuse_other_formats(values.get("format"), place)
     manifest = build_manifest(values, place=place)
     if manifest.to_bytes() != data:
-        raise BundleError(f"{place}: changed since it was written (not in canonical form)")
+        raise _changed(place, "not in canonical form")
     if manifest.digest != manifest.own_digest():
-        raise BundleError(f"{place}: changed since it was written (its digest does not match)")
+        raise _changed(place, "its digest does not match")
     return manifest
+
+
+def _changed(place: str, how: str) -> BundleError:
+    return BundleError(f"{place}: changed since it was written ({how}); copy the bundle again")
 
 
 def _refuse_other_formats(number: object, place: str) -> None:

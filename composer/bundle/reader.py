@@ -20,7 +20,7 @@ import numpy as np
 from composer.bundle.agreement import refuse_disagreement
 from composer.bundle.archive import ArchiveSource
 from composer.bundle.fingerprint import Fingerprints, fingerprints_of
-from composer.bundle.jsontext import canonical_json, parse_json
+from composer.bundle.jsontext import canonical_json, one_line, parse_json
 from composer.bundle.manifest import (
     BACKBONE,
     MANIFEST,
@@ -35,6 +35,7 @@ from composer.bundle.tensors import parse_tensors
 from composer.errors import BundleError, did_you_mean
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_TENSOR = re.compile("[!-~]{1,256}")  # as in a safetensors header
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,8 @@ class OpenedBundle:
         if fingerprints == Fingerprints(body=recorded.body, vocabulary=recorded.vocabulary):
             return
         raise BundleError(
-            f"{self.path} was made for another backbone ({recorded.name}, {recorded.source}, "
+            f"{self.path} was made for another backbone ({one_line(recorded.name)}, "
+            f"{recorded.source}, "
             f"body {recorded.body[:12]}): {_first_difference(self.backbone_tensors, tensors)}"
         )
 
@@ -112,6 +114,8 @@ def open_bundle(path: str | Path) -> OpenedBundle:
     path = Path(path)
     if not os.path.exists(path):
         raise BundleError(f"{path} does not exist, or cannot be read")
+    if os.path.islink(path):
+        raise BundleError(f"{path} is a symbolic link; give the bundle itself")
     source = FolderSource(path) if os.path.isdir(path) else ArchiveSource(path)
     manifest = read_manifest(source)
     listed = manifest.listed()
@@ -184,8 +188,10 @@ def _read_backbone(source: Source, manifest: Manifest) -> dict[str, str]:
     if set(values) != {"tensors"} or not isinstance(tensors, dict) or not tensors:
         raise BundleError(f"{place}: must have `tensors` and nothing else")
     for name, digest in tensors.items():
+        if not _TENSOR.fullmatch(name):
+            raise BundleError(f"{place}: tensors: {name[:200]!r} is not the name of a tensor")
         if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-            raise BundleError(f"{place}: tensors.{name[:200]}: not a digest of 64 hex digits")
+            raise BundleError(f"{place}: tensors.{name}: not a digest of 64 hex digits")
     backbone = manifest.backbone
     recorded = Fingerprints(body=backbone.body, vocabulary=backbone.vocabulary)
     if canonical_json(values) != data or _fingerprints(tensors, manifest, place) != recorded:

@@ -72,9 +72,9 @@ class BackboneRecord(Record):
     vocabulary: Sha256
     tokenizer: Sha256
     model_type: Annotated[str, Field(min_length=1, max_length=100)]
-    hidden_size: Count
-    layers: Count
-    max_tokens: Count
+    hidden_size: Annotated[int, Field(ge=1, le=2**20)]
+    layers: Annotated[int, Field(ge=1, le=1000)]
+    max_tokens: Annotated[int, Field(ge=1, le=2**20)]
 
 
 class PartRecord(FileRecord):

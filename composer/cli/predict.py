@@ -1,6 +1,7 @@
 """`composer predict`: what a bundle, or a trained composition, says about texts."""
 
 import codecs
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from composer.cli.bundles import stored_bundle
 from composer.cli.options import json_option, store_option
 from composer.cli.single import backbone_option, read_command
 from composer.cli.texts import print_json, print_table
-from composer.errors import DataError, Fault, RecipeError
+from composer.errors import BundleError, DataError, Fault, RecipeError
 
 if TYPE_CHECKING:
     from composer.bundle.reader import OpenedBundle
@@ -52,6 +53,7 @@ def command(**given: Any) -> None:
     name = _composition(bundle, given["composition"])
     predictor = _predictor(bundle, name, block, shared)
     found = predictor.predict(examples, truncate=given["truncate"])
+    _refuse_overflow(found, bundle, name)
     texts = [one.text for one in examples]
     if given["as_json"]:
         print_json([_plain(text, one) for text, one in zip(texts, found, strict=True)])
@@ -139,6 +141,17 @@ def _predictor(
     backbone = open_backbone(folder, precision="float32", max_tokens=limit)
     check_backbone(bundle, folder, backbone)
     return open_composition(bundle, name, backbone)
+
+
+def _refuse_overflow(found: "Sequence[Prediction]", bundle: "OpenedBundle", name: str) -> None:
+    """Give no answer out of numbers that grew past what float32 can hold."""
+    for one in found:
+        number = one.value if isinstance(one.value, float) else one.confidence
+        if number is not None and not math.isfinite(number):
+            raise BundleError(
+                f"{bundle.path}: {name}: its answer is {number}, no number; "
+                "its weights are finite and too large: they are not as they were trained"
+            )
 
 
 def _recorded_backbone(bundle: "OpenedBundle") -> "Backbone":

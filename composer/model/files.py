@@ -8,37 +8,34 @@ An adapter binds to the *body* of the backbone it was trained on. Reading holds 
 what the JSON promises; nothing is filled in, and nothing that is left over is ignored.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Self, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import Tensor
 
 from composer.bundle.files import read_json, write_json
-from composer.bundle.jsontext import canonical_json
+from composer.bundle.jsontext import canonical_json, one_line
+from composer.bundle.shapes import adapter_tensors, read_shape
 from composer.bundle.tensors import read_tensors, write_tensors
 from composer.errors import AdapterError
 from composer.model.backbone import Backbone
-from composer.model.parts import (
-    Adapter,
-    Head,
-    Owned,
-    Part,
-    new_adapter,
-    new_head,
-    new_owned,
-)
+from composer.model.parts import Adapter, Head, Owned, Part
 from composer.recipe.meaning import class_count
 from composer.recipe.schema import BottleneckAdapter, MAdapter, Placement, TaskType
 
 FORMAT = 1
 
+MIXERS_LIMIT = 1000  # as many as the longest expression might hold
+
 _About = TypeVar("_About", bound="_File")
 
 
 class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     format: int = FORMAT
     size: int = Field(ge=1)
 
@@ -57,6 +54,9 @@ class AdapterFile(_File):
     shape: BottleneckAdapter | MAdapter = Field(discriminator="kind")
 
 
+_Mixer = tuple[Annotated[str, Field(pattern="^(fuse|gate)$")], Annotated[int, Field(ge=2)]]
+
+
 class CompositionFile(_File):
     """What `composition.json` says.
 
@@ -70,7 +70,7 @@ class CompositionFile(_File):
     """
 
     body: str
-    mixers: tuple[tuple[str, int], ...]
+    mixers: Annotated[tuple[_Mixer, ...], Field(max_length=MIXERS_LIMIT)]
     train_norm: bool
     placement: Placement
 
@@ -88,7 +88,17 @@ class HeadFile(_File):
 
     type: TaskType
     labels: tuple[str, ...]
-    pooling: str
+    pooling: Annotated[str, Field(pattern="^(mean|first|none)$")]
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if (self.type == "regression") != (not self.labels):
+            raise ValueError(f"{len(self.labels)} labels for a {self.type}")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("a label is there twice")
+        if (self.type == "token-classification") != (self.pooling == "none"):
+            raise ValueError(f"pooling {self.pooling!r} for a {self.type}")
+        return self
 
     @property
     def classes(self) -> int:
@@ -116,12 +126,16 @@ def read_adapter(folder: Path, backbone: Backbone) -> Adapter:
     Raises:
         AdapterError: It was trained on another backbone, or its files disagree.
     """
-    about = _read_about(folder / "adapter.json", AdapterFile)
-    _check_body(folder / "adapter.json", about.body, backbone)
-    adapter = new_adapter(
-        about.shape, sites=backbone.norms, size=backbone.size, generator=torch.Generator()
-    )
-    _load(folder / "adapter.safetensors", adapter)
+    file = folder / "adapter.json"
+    about = _read_about(file, AdapterFile)
+    _check_backbone(file, about, backbone)
+    try:
+        shape = read_shape(about.shape.model_dump(mode="json"), error=AdapterError)
+    except AdapterError as fault:
+        raise AdapterError(f"{file}: shape: {fault}") from fault
+    layers = 1 + max(site.layer for site in backbone.norms)
+    expected = dict(adapter_tensors(shape, size=backbone.size, layers=layers))
+    adapter = Adapter(shape, _read(folder / "adapter.safetensors", expected))
     adapter.freeze()
     return adapter
 
@@ -133,19 +147,12 @@ def write_owned(folder: Path, owned: Owned, about: CompositionFile) -> None:
 
 def read_owned(folder: Path, backbone: Backbone) -> Owned | None:
     """Read what a composition owns; None if it owns nothing but its head."""
-    if not (folder / "composition.json").exists():
+    file, weights = folder / "composition.json", folder / "composition.safetensors"
+    if not file.exists() and not weights.exists():
         return None
-    about = _read_about(folder / "composition.json", CompositionFile)
-    _check_body(folder / "composition.json", about.body, backbone)
-    owned = new_owned(
-        mixers=about.mixers,
-        train_norm=about.train_norm,
-        sites=backbone.norms,
-        placement=about.placement,
-        size=backbone.size,
-        generator=torch.Generator(),
-    )
-    _load(folder / "composition.safetensors", owned)
+    about = _read_about(file, CompositionFile)
+    _check_backbone(file, about, backbone)
+    owned = Owned(_read(weights, dict(_owned_tensors(about, backbone))))
     owned.freeze()
     return owned
 
@@ -155,15 +162,21 @@ def write_head(folder: Path, head: Head, about: HeadFile) -> None:
     _write(folder, "head", head, about)
 
 
-def read_head(folder: Path) -> StoredHead:
+def read_head(folder: Path, backbone: Backbone | None = None) -> StoredHead:
     """Read a head.
+
+    Args:
+        folder: Of its two files.
+        backbone: Whose hidden size it must have; left out, any.
 
     Raises:
         AdapterError: Its files disagree.
     """
-    about = _read_about(folder / "head.json", HeadFile)
-    head = new_head(classes=about.classes, size=about.size, generator=torch.Generator())
-    _load(folder / "head.safetensors", head)
+    file = folder / "head.json"
+    about = _read_about(file, HeadFile)
+    _check_size(file, about, backbone.size if backbone else about.size)
+    shapes = {"bias": (about.classes,), "weight": (about.classes, about.size)}
+    head = Head(_read(folder / "head.safetensors", shapes))
     head.freeze()
     return StoredHead(head=head, about=about)
 
@@ -176,24 +189,53 @@ def _write(folder: Path, name: str, part: Part, about: BaseModel) -> None:
 
 def _read_about(file: Path, kind: type[_About]) -> _About:
     values = read_json(file, error=AdapterError)
-    if values.get("format") != FORMAT:
-        raise AdapterError(f"{file}: format {values.get('format')!r}, this composer reads {FORMAT}")
+    found = values.get("format")
+    if type(found) is not int or found != FORMAT:
+        raise AdapterError(f"{file}: format {found!r:.80}, this composer reads {FORMAT}")
     try:
         return kind.model_validate_json(canonical_json(values))  # strict, but JSON has no tuples
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise AdapterError(f"{file}: {where}: {first['msg']}") from error
+        wrong = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise AdapterError(f"{file}: {one_line(wrong)}") from error
 
 
-def _load(file: Path, part: Part) -> None:
-    arrays = read_tensors(file, expected={name: tuple(part[name].shape) for name in part.names})
-    part.load({name: torch.from_numpy(array) for name, array in arrays.items()}, what=str(file))
+def _owned_tensors(
+    about: CompositionFile, backbone: Backbone
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """List the tensors of what a composition owns, by the names of `composer.model.parts`."""
+    size = backbone.size
+    for site in backbone.norms:
+        if about.placement == "pfeiffer" and site.where != "output":
+            continue
+        for number, (form, members) in enumerate(about.mixers):
+            if form == "gate":
+                yield f"{site}.{number}.gate", (members, size)
+                yield f"{site}.{number}.gate_bias", (members,)
+                continue
+            yield f"{site}.{number}.query_bias", (size,)
+            for name in ("query", "key", "value"):
+                yield f"{site}.{number}.{name}", (size, size)
+        if about.train_norm:
+            yield f"{site}.norm_weight", (size,)
+            yield f"{site}.norm_bias", (size,)
 
 
-def _check_body(file: Path, body: str, backbone: Backbone) -> None:
-    if body != backbone.fingerprints.body:
+def _read(file: Path, expected: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """Read weights: memory is taken for what the file holds, not for what is claimed."""
+    arrays = read_tensors(file, expected=expected)
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _check_backbone(file: Path, about: AdapterFile | CompositionFile, backbone: Backbone) -> None:
+    if about.body != backbone.fingerprints.body:
         raise AdapterError(
-            f"{file}: trained on a backbone whose body is {body[:12]}, this one is "
-            f"{backbone.fingerprints.body[:12]}; an adapter fits one backbone only"
+            f"{file}: trained on a backbone whose body is {about.body[:12]!r}, this one is "
+            f"{backbone.fingerprints.body[:12]!r}; an adapter fits one backbone only"
         )
+    _check_size(file, about, backbone.size)
+
+
+def _check_size(file: Path, about: _File, size: int) -> None:
+    if about.size != size:
+        raise AdapterError(f"{file}: size: {about.size}, and the backbone's is {size}")

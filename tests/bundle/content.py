@@ -95,8 +95,13 @@ def content() -> dict[str, object]:
         "backbone_tensors": BACKBONE_TENSORS,
         "tokenizer": TOKENIZER,
         "parts": {
-            "intent": part("madapter", adapter(3, middle=1, norms=True), licence="Apache-2.0"),
-            "domain": part("bottleneck", adapter(2), config={"placement": "houlsby"}),
+            "intent": part(
+                "madapter",
+                adapter(3, middle=1, norms=True),
+                config={"kind": "madapter", "width": 3, "train_norm": True},
+                licence="Apache-2.0",
+            ),
+            "domain": part("bottleneck", adapter(2), config={"kind": "bottleneck", "width": 2}),
             "intent.head": part("head", head(3)),
             "few-shot.fusion": part("fusion", fusion(units=5, members=2)),
             "few-shot.head": part("head", head(1)),

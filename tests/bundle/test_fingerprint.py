@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -159,6 +160,15 @@ def test_a_shard_elsewhere_is_refused(shard_name: object, message: str, tmp_path
     name_a_shard(folder / "model.safetensors.index.json", shard_name)
     with pytest.raises(BackboneError, match=message):
         tensor_digests(folder)
+
+
+@pytest.mark.parametrize("name", ["model-0.safetensors", "tokenizer.json"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, name: str):
+    folder = shard(tmp_path / "b")
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(BackboneError, match=f"{name} is no plain file"):
+        fingerprint_folder(folder)
 
 
 def test_a_tensor_in_two_shards_is_refused(tmp_path: Path):

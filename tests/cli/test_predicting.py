@@ -1,12 +1,17 @@
 """What `predict` and `export` refuse, and how other types of task are written."""
 
 import json
+import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from tests.bundle.content import change_manifest, put_part
 from tests.cli.projects import ON_TINY, SHORT, STORE, well
 from tests.cli.terminal import Outcome, composer
 from tests.tiny import write_tiny_backbone
@@ -80,6 +85,81 @@ def test_a_changed_byte_in_a_zip_is_found(boxed: Path, share: float):
     path = boxed / "few.zip"
     flip(path, int(share * path.stat().st_size))
     refused(composer(boxed, "predict", "few.zip", *ON_TINY, TEXT), r"^composer: few\.zip")
+
+
+def no_traceback(outcome: Outcome) -> None:
+    assert "Traceback" not in outcome.err
+    assert outcome.err.replace("\n", "").isprintable()
+
+
+RESEALED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "width": (
+        lambda values: values["parts"]["intent"]["config"].update(width=5),
+        r"box: manifest\.json: parts\.intent: config: tensor '0\.attention\.down' has the shape",
+    ),
+    "members": (
+        lambda values: values["compositions"]["few"].update(
+            expression="fuse(intent, domain, none)"
+        ),
+        "the mixers fuse of 3, its parts of the kind fusion have fuse of 2",
+    ),
+    "path": (
+        lambda values: values["parts"]["intent"].update(file="../train.csv"),
+        r"its file must be 'parts/intent\.safetensors', not '\.\./train\.csv'",
+    ),
+    "label": (
+        lambda values: values["compositions"]["few"]["labels"].append("\x1b[2J"),
+        "4 labels of a text-classification need a head of 4 rows, not 3",
+    ),
+    "key": (lambda values: values.update({"\x1b[2J" * 100: 1}), r"\\x1b\[2J.*Extra inputs are not"),
+    "tokens": (
+        lambda values: values["backbone"].update(max_tokens=2**20),
+        "max_tokens 1048576: the backbone takes at most 64",
+    ),
+    "layers": (lambda values: values["backbone"].update(layers=3), "'2.attention.down' is missing"),
+    "name": (
+        lambda values: values["backbone"].update(source="hub", name="../x", revision="0" * 40),
+        r"backbone\.name: '\.\./x' is not a name",
+    ),
+    "future": (
+        lambda values: values.update(format=2),
+        "format 2 was made by a later composer; this one reads format 1: upgrade",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "fault"), RESEALED.values(), ids=RESEALED)
+def test_a_bundle_that_was_changed_and_sealed_again_is_refused(
+    boxed: Path, change: Callable[[dict[str, Any]], object], fault: str
+):
+    change_manifest(boxed / "box", change)
+    before = own_files(boxed)
+    outcome = composer(boxed, *PREDICT, TEXT)
+    refused(outcome, fault)
+    no_traceback(outcome)
+    assert own_files(boxed) == before
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_an_answer_that_is_no_number_is_refused(boxed: Path, form: tuple[str, ...]):
+    path = boxed / "box" / "parts" / "few.head.safetensors"
+    data = path.read_bytes()
+    length = 8 + int.from_bytes(data[:8], "little")
+    count = (len(data) - length) // 4
+    put_part(boxed / "box", "few.head", data[:length] + np.full(count, 3e38, "<f4").tobytes())
+    outcome = composer(boxed, *PREDICT, TEXT, *form)
+    refused(outcome, r"^composer: box: few: its answer is nan, no number; its weights are finite")
+    no_traceback(outcome)
+
+
+@pytest.mark.parametrize("source", ["linked", "linked.zip", "pipe.zip"])
+def test_what_is_no_folder_and_no_file_is_refused(boxed: Path, source: str):
+    (boxed / "linked").symlink_to(boxed / "box")
+    (boxed / "linked.zip").symlink_to(boxed / "few.zip")
+    os.mkfifo(boxed / "pipe.zip")
+    outcome = composer(boxed, "predict", source, *ON_TINY, TEXT)
+    refused(outcome, rf"^composer: {source} is (a symbolic link|not a file)")
+    no_traceback(outcome)
 
 
 @pytest.mark.parametrize(
