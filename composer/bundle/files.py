@@ -45,6 +45,19 @@ def write_bytes(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line to a file that several processes add lines to; no link is followed.
+
+    A line is one short write, so that lines stay whole; after a torn one a new line begins.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | _NO_FOLLOW | _BINARY
+    with open(os.open(path, flags, 0o666), "r+b", buffering=0) as file:
+        if (end := file.seek(0, os.SEEK_END)) > 0:
+            file.seek(end - 1)
+            line = line if file.read(1) == b"\n" else b"\n" + line
+        file.write(line + b"\n")
+
+
 @contextmanager
 def unfinished_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside `path` to write to; it takes the name once it is all on disk."""

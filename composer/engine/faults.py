@@ -11,6 +11,8 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CLOSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _GONE = frozenset({errno.ENOENT, errno.ESTALE})
 _NO_FOLDER = frozenset({errno.ENOTDIR, errno.EEXIST})
+_NO_FILE = frozenset({errno.EISDIR, errno.ELOOP})  # a link that is not followed is ELOOP
+_TOO_LARGE = frozenset({errno.EFBIG})
 
 
 class DamagedError(StoreError):
@@ -59,8 +61,10 @@ def _is_damage(fault: StoreError) -> bool:
 
 def _is_of_store(fault: OSError, folder: Path) -> bool:
     if isinstance(fault.filename, str):
+        if Path(fault.filename).is_relative_to(folder):
+            return True  # as they are given: the working folder may be gone, and has no name then
         return Path(fault.filename).absolute().is_relative_to(folder.absolute())
-    return fault.errno in _FULL | _CLOSED  # a write to an open file names none
+    return fault.errno in _FULL | _CLOSED | _TOO_LARGE  # a write to an open file names none
 
 
 def _with_remedy(message: str, cause: OSError, option: str) -> StoreError:
@@ -71,10 +75,14 @@ def _with_remedy(message: str, cause: OSError, option: str) -> StoreError:
 def _remedy(number: int | None, option: str) -> str:
     if number in _FULL:
         return "free some space and run the same command again; it goes on where it stopped"
+    if number in _TOO_LARGE:
+        return f"no file may be that large there (see ulimit -f); give another place with {option}"
     if number in _CLOSED:
         return f"make it writable, or give another place with {option}"
     if number in _GONE:
         return "it vanished while it was in use; run the same command again"
     if number in _NO_FOLDER:
         return f"a folder must be there; give another place with {option}"
+    if number in _NO_FILE:
+        return "a plain file must be there; move away what is, and run the same command again"
     return "run the same command again when that is mended; it goes on where it stopped"

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from composer.bundle.files import read_json, write_json
+from composer.bundle.files import JSON_LIMIT, read_bytes, write_json
+from composer.bundle.jsontext import parse_json
 from composer.engine.faults import disk_faults
 from composer.engine.plan import Plan
 from composer.engine.store import StoredResult
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 SUFFIX = ".lock"
+
+_TAKE_BACK = "take it back from version control, or delete it"
 
 
 class LockedStage(BaseModel):
@@ -90,7 +93,11 @@ def read_lock(path: Path) -> Lock | None:
     with disk_faults(path, option="--lock PATH"):
         if not path.exists():
             return None
-        values = read_json(path, error=StoreError)
+        data = read_bytes(path, JSON_LIMIT, error=StoreError)
+    try:
+        values = parse_json(data, place=str(path), error=StoreError)
+    except StoreError as fault:
+        raise StoreError(f"{fault}; {_TAKE_BACK}") from fault
     if values.get("format") != FORMAT:
         raise StoreError(
             f"{path}: format {values.get('format')!r}, this composer reads {FORMAT}; "
@@ -101,9 +108,7 @@ def read_lock(path: Path) -> Lock | None:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise StoreError(
-            f"{path}: {where}: {first['msg']}; take it back from version control, or delete it"
-        ) from error
+        raise StoreError(f"{path}: {where}: {first['msg']}; {_TAKE_BACK}") from error
 
 
 def lock_of(plan: Plan) -> Lock:
@@ -163,6 +168,10 @@ class LockFile:
     @classmethod
     def start(cls, path: Path | None, lock: Lock) -> "LockFile":
         """Write what a run is about to do; outputs of unchanged keys are taken over."""
+        if path and not path.parent.is_dir():
+            raise StoreError(
+                f"{path.parent} is not a folder; make it, or give another place with --lock PATH"
+            )
         before = read_lock(path) if path else None
         known = before.stages if before else {}
         stages = {

@@ -10,7 +10,7 @@
       "stage": {…}                                  see `composer.engine.record`
     }
 
-It is spelt canonically and holds its own digest, so one changed byte anywhere is found.
+It is sealed: spelt canonically, and with its own digest, so one changed byte anywhere is found.
 """
 
 import hashlib
@@ -30,8 +30,10 @@ from composer.bundle.files import (
 )
 from composer.bundle.jsontext import canonical_json, parse_json
 from composer.engine.faults import DamagedError
+from composer.errors import StoreError
 
 MANIFEST = "manifest.json"
+FORMAT = 1  # of what is sealed
 
 Kind = Literal["language", "task", "composition", "evaluation", "bundle"]
 
@@ -80,8 +82,7 @@ def write_manifest(folder: Path, *, key: str, kind: Kind, stage: dict[str, objec
     )
     for inner in sorted({(folder / name).parent for name in names}):
         sync_folder(inner)
-    values = manifest.model_dump(mode="json")
-    write_json(folder / MANIFEST, {**values, "digest": _digest(values)})
+    write_sealed(folder / MANIFEST, manifest.model_dump(mode="json"))
     return manifest
 
 
@@ -90,12 +91,10 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises:
         DamagedError: It is not, byte for byte, what `write_manifest` wrote.
+        StoreError: A later composer wrote it.
     """
     path = folder / MANIFEST
-    data = read_bytes(path, JSON_LIMIT, error=DamagedError)
-    values = parse_json(data, place=str(path), error=DamagedError)
-    if canonical_json(values) != data or values.pop("digest", None) != _digest(values):
-        raise DamagedError(f"{path} is damaged: its digest is another")
+    values = read_sealed(path)
     try:
         return Manifest.model_validate(values)
     except ValidationError as error:
@@ -104,8 +103,37 @@ def read_manifest(folder: Path) -> Manifest:
         raise DamagedError(f"{path}: {where}: {first['msg']}") from error
 
 
-def verify_files(folder: Path, manifest: Manifest) -> None:
+def write_sealed(path: Path, values: dict[str, object]) -> None:
+    """Write values, their format among them, with a digest of them all."""
+    write_json(path, {**values, "digest": _digest(values)})
+
+
+def read_sealed(path: Path) -> dict[str, object]:
+    """Read what `write_sealed` wrote.
+
+    Raises:
+        DamagedError: The file is not, byte for byte, what was written.
+        StoreError: A later composer wrote it; it is whole, and not for this one to replace.
+    """
+    data = read_bytes(path, JSON_LIMIT, error=DamagedError)
+    values: dict[str, object] = parse_json(data, place=str(path), error=DamagedError)
+    if canonical_json(values) != data or values.pop("digest", None) != _digest(values):
+        raise DamagedError(f"{path} is damaged: its digest is another")
+    if values.get("format") != FORMAT:
+        raise StoreError(
+            f"{path}: format {values.get('format')!r}, this composer reads {FORMAT}; "
+            "use the composer that wrote it, or give another place with --store FOLDER"
+        )
+    return values
+
+
+def verify_files(folder: Path, manifest: Manifest, *, ending: str = "") -> None:
     """Check every file against the manifest: names, then sizes, then contents.
+
+    Args:
+        folder: Of the result.
+        manifest: Of the same.
+        ending: Contents are checked of files whose names end so.
 
     Raises:
         DamagedError: Naming the first file that differs.
@@ -119,12 +147,14 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
         if actual != size:
             raise DamagedError(f"{folder / name} has {actual:,} bytes, not {size:,}")
     for name, digest in sorted(manifest.files.items()):
-        if _hash(folder / name) != digest:
+        if name.endswith(ending) and _hash(folder / name) != digest:
             raise DamagedError(f"{folder / name} is damaged: its SHA-256 is another")
 
 
 def _file_names(folder: Path) -> list[str]:
     """List what a stage wrote; nothing but plain files and folders may be among it."""
+    if folder.is_symlink():
+        raise DamagedError(f"{folder} is a symbolic link; results lie in the store itself")
     names = []
     for root, folders, files in os.walk(folder, onerror=_raise):
         for name in [*folders, *files]:

@@ -1,11 +1,13 @@
 """Labels in the store: which key a stage of a recipe has now.
 
-    refs/home-assistant/task/intent.json        {"about": {…}, "format": 1, "key": "0a41…"}
+    refs/home-assistant/task/intent.json
+        {"about": {…}, "digest": "5f1c…", "format": 1, "key": "0a41…"}
     refs/home-assistant/language/zh-CN.json
 
 On the command line a label is given as `intent`, `task/intent`, `home-assistant/intent` or
 `home-assistant/task/intent`: as short as it is still clear. Labels decide nothing: a result is
-found by its key, and a label only says which key was meant last.
+found by its key, and a label only says which key was meant last. They are sealed as manifests
+are; one that is damaged is as none, until the next run writes it again.
 """
 
 import logging
@@ -13,9 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from composer.bundle.files import read_json, safe_join, write_json
-from composer.engine.faults import disk_faults
-from composer.engine.store import Store
+from composer.bundle.files import safe_join
+from composer.engine.faults import DamagedError, disk_faults
+from composer.engine.manifest import FORMAT, read_sealed, write_sealed
+from composer.engine.store import Store, check_key
 from composer.errors import Fault, RecipeError, StoreError, did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -65,21 +68,23 @@ def set_ref(store: Store, recipe: str, stage: str, key: str, *, about: Mapping[s
     new = Ref(recipe=recipe, stage=stage, key=key, about=dict(about))
     if get_ref(store, recipe, stage) == new:
         return
-    path = _path(store, recipe, stage)
+    path = _path(store, recipe, stage, error=StoreError)
     with disk_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"format": 1, "key": key, "about": dict(about)})
+        write_sealed(path, {"format": FORMAT, "key": key, "about": dict(about)})
 
 
 def get_ref(store: Store, recipe: str, stage: str) -> Ref | None:
-    """Read one label; None if there is none or its file is damaged."""
-    path = _path(store, recipe, stage)
-    with disk_faults(path):
-        if not path.exists():
-            return None
+    """Read one label; None if there is none or its file is damaged.
+
+    Raises:
+        StoreError: The file cannot be read, or a later composer wrote it.
+    """
     try:
-        return _read(path, recipe, stage)
-    except StoreError as fault:
+        path = _path(store, recipe, stage, error=DamagedError)
+        with disk_faults(path):
+            return _read(path, recipe, stage) if path.exists() else None
+    except DamagedError as fault:
         logger.warning("%s; this label is not used", fault)
         return None
 
@@ -138,13 +143,14 @@ def _fault(place: str, message: str) -> RecipeError:
     return RecipeError([Fault(place, message)])
 
 
-def _path(store: Store, recipe: str, stage: str) -> Path:
-    return safe_join(store.folder / "refs", f"{recipe}/{stage}.json", error=StoreError)
+def _path(store: Store, recipe: str, stage: str, *, error: type[StoreError]) -> Path:
+    return safe_join(store.folder / "refs", f"{recipe}/{stage}.json", error=error)
 
 
 def _read(path: Path, recipe: str, stage: str) -> Ref:
-    values = read_json(path, error=StoreError)
+    values = read_sealed(path)
     key, about = values.get("key"), values.get("about")
-    if values.get("format") != 1 or not isinstance(key, str) or not isinstance(about, dict):
-        raise StoreError(f"{path} is no label of this version of composer")
+    if not isinstance(key, str) or not isinstance(about, dict):
+        raise DamagedError(f"{path} is no label")
+    check_key(key, error=DamagedError)
     return Ref(recipe=recipe, stage=stage, key=key, about={k: str(v) for k, v in about.items()})

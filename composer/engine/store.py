@@ -2,15 +2,18 @@
 
     .composer/
     ├── objects/0a/0a41…/      published: the stage's files, and manifest.json written last
-    ├── work/0a41…/            in progress: out/ (the result to be) and checkpoint/
+    ├── work/0a41…/            in progress: out-5f1c…/ (the result to be) and checkpoint/
     ├── refs/home/task/intent.json    label -> key; see `composer.engine.refs`
     ├── locks/0a41….lock       one worker a key
     ├── damaged/               results that were not what was published, moved aside
     ├── logs/                  what trackers write to disk
     └── timings.jsonl          how long stages took; see `composer.engine.timings`
 
-A stage fills work/…/out; publishing it is one rename. Whoever looks at `objects` finds the
+A stage fills work/…/out-…; publishing it is one rename. Whoever looks at `objects` finds the
 whole result or none, whatever was killed when. Nobody else builds these paths.
+
+Each `out` has a name of its own: if the store is deleted at work and another run makes it anew,
+the first one cannot publish what the second has half done.
 """
 
 import errno
@@ -26,7 +29,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from composer.bundle.files import sync_folder
+from composer.bundle.files import UNFINISHED, sync_folder
 from composer.engine.faults import DamagedError, disk_faults
 from composer.engine.manifest import (
     MANIFEST,
@@ -81,6 +84,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._outs: dict[str, Path] = {}  # key -> what `begin` gave last
 
     @property
     def logs(self) -> Path:
@@ -93,19 +97,25 @@ class Store:
         with disk_faults(folder):
             return folder if (folder / MANIFEST).exists() else None
 
-    def peek(self, key: str) -> Manifest | None:
-        """Read a result's manifest without checking its files; None if there is none.
+    def peek(self, key: str, *, contents: str | None = None) -> Manifest | None:
+        """Read a result's manifest; None if there is none.
+
+        Args:
+            key: Of the result.
+            contents: Check its files too, and the contents of those whose names end so.
 
         Raises:
-            DamagedError: The manifest is not what was written.
+            DamagedError: It is not what was published.
         """
         folder = self.find(key)
         if folder is None:
             return None
         with disk_faults(folder):
             manifest = read_manifest(folder)
-        if manifest.key != key:
-            raise DamagedError(f"{folder} holds the result of another key, {manifest.key[:12]}")
+            if manifest.key != key:
+                raise DamagedError(f"{folder} holds the result of another key, {manifest.key[:12]}")
+            if contents is not None:
+                verify_files(folder, manifest, ending=contents)
         return manifest
 
     def open(self, key: str) -> StoredResult | None:
@@ -115,16 +125,13 @@ class Store:
         again holds the lock.
         """
         try:
-            manifest = self.peek(key)
-            if manifest is None:
-                return None
-            folder = self._object(key)
-            with disk_faults(folder):
-                verify_files(folder, manifest)
+            manifest = self.peek(key, contents="")
         except DamagedError as fault:
-            logger.warning("%s; this result is not used, and made again", fault)
+            logger.warning("%s; this result is not used", fault)
             return None
-        return StoredResult(key=key, folder=folder, manifest=manifest)
+        if manifest is None:
+            return None
+        return StoredResult(key=key, folder=self._object(key), manifest=manifest)
 
     @contextmanager
     def lock(self, key: str, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
@@ -134,7 +141,7 @@ class Store:
             key: Of the stage.
             waiting: Called again and again while another process holds the lock. It may raise.
         """
-        path = self.folder / "locks" / f"{_checked(key)}.lock"
+        path = self.folder / "locks" / f"{check_key(key)}.lock"
         with disk_faults(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(path)
@@ -149,19 +156,25 @@ class Store:
     def begin(self, key: str) -> Work:
         """Prepare the folders that a stage works in; call it with the key's lock held."""
         folder = self._work(key)
+        out, checkpoint = folder / f"out-{secrets.token_hex(8)}", folder / "checkpoint"
         with disk_faults(folder):
-            if self._object(key).exists():
+            if os.path.lexists(self._object(key)):
                 self._move_aside(key)
-            out, checkpoint = folder / "out", folder / "checkpoint"
-            if out.exists():
-                shutil.rmtree(out)
-            out.mkdir(parents=True)
-            checkpoint.mkdir(exist_ok=True)
+            self._object(key).parent.mkdir(parents=True, exist_ok=True)  # a fault is told now
+            _own_folder(folder)
+            _own_folder(checkpoint)
+            for left in (*folder.glob("out*"), *checkpoint.glob(f"*{UNFINISHED}")):
+                _remove(left)
+            out.mkdir()
+            self._outs[key] = out
             return Work(out=out, checkpoint=checkpoint, resumed=any(checkpoint.iterdir()))
 
     def publish(self, key: str, *, kind: Kind, stage: dict[str, object]) -> StoredResult:
-        """Make what lies in the key's `out` its result; one that is there already is kept."""
-        out, target = self._work(key) / "out", self._object(key)
+        """Make what lies in the `out` that `begin` gave the key's result.
+
+        A result that is there already is kept.
+        """
+        out, target = self._outs[key], self._object(key)
         with disk_faults(target):
             write_manifest(out, key=key, kind=kind, stage=stage)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -182,24 +195,32 @@ class Store:
         """Remove what a stage worked in, its checkpoint too, if it is there."""
         folder = self._work(key)
         with disk_faults(folder):
-            if folder.exists():
-                shutil.rmtree(folder)
+            _remove(folder)
 
     def has_work(self, key: str) -> bool:
         """Say whether an interrupted or running stage left anything to go on from."""
-        return self._work(key).exists()
+        folder = self._work(key)
+        with disk_faults(folder):
+            return folder.exists()
 
     def _object(self, key: str) -> Path:
-        return self.folder / "objects" / _checked(key)[:2] / key
+        return self.folder / "objects" / check_key(key)[:2] / key
 
     def _work(self, key: str) -> Path:
-        return self.folder / "work" / _checked(key)
+        return self.folder / "work" / check_key(key)
 
     def _move_aside(self, key: str) -> None:
         aside = self.folder / "damaged" / f"{key}-{secrets.token_hex(4)}"
         aside.parent.mkdir(parents=True, exist_ok=True)
         os.rename(self._object(key), aside)
         logger.warning("the damaged result was moved to %s; look at it or delete it", aside)
+
+
+def check_key(key: str, *, error: type[StoreError] = StoreError) -> str:
+    """Return a key as it is, if it is one: it becomes part of paths."""
+    if not _KEY.fullmatch(key):
+        raise error(f"{key[:80]!r} is no key; a key is 64 hexadecimal digits")
+    return key
 
 
 def _acquired(lock: FileLock) -> bool:
@@ -210,7 +231,16 @@ def _acquired(lock: FileLock) -> bool:
     return True
 
 
-def _checked(key: str) -> str:
-    if not _KEY.fullmatch(key):
-        raise StoreError(f"{key[:80]!r} is no key; a key is 64 hexadecimal digits")
-    return key
+def _own_folder(path: Path) -> None:
+    """Have a folder that is no link: what is worked in is emptied, and lies in the store."""
+    if path.is_symlink() or not path.is_dir():
+        _remove(path)
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def _remove(path: Path) -> None:
+    """Remove whatever is there; of a link, the link."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

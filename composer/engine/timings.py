@@ -8,20 +8,24 @@ depends on this file; it may be deleted.
 
 import json
 import logging
-import math
 
+from composer.bundle.files import append_line, read_bytes
+from composer.bundle.jsontext import parse_json
 from composer.engine.faults import disk_faults
 from composer.engine.store import Store
+from composer.errors import StoreError
 
 logger = logging.getLogger(__name__)
+
+_LIMIT = 64 * 2**20  # bytes
 
 
 def note_seconds(store: Store, key: str, seconds: float) -> None:
     """Append how long a stage took."""
     path = store.folder / "timings.jsonl"
     line = json.dumps({"key": key, "seconds": round(seconds, 1)}, sort_keys=True)
-    with disk_faults(path), path.open("a", encoding="utf-8") as file:
-        file.write(f"{line}\n")  # one short write to a file in append mode: lines stay whole
+    with disk_faults(path):
+        append_line(path, line.encode())
 
 
 def read_seconds(store: Store) -> dict[str, float]:
@@ -30,7 +34,7 @@ def read_seconds(store: Store) -> dict[str, float]:
     with disk_faults(path):
         if not path.exists():
             return {}
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_bytes(path, _LIMIT, error=StoreError).splitlines()
     known: dict[str, float] = {}
     for number, line in enumerate(lines, start=1):
         entry = _read_line(line)
@@ -41,11 +45,11 @@ def read_seconds(store: Store) -> dict[str, float]:
     return known
 
 
-def _read_line(line: str) -> tuple[str, float] | None:
+def _read_line(line: bytes) -> tuple[str, float] | None:
     try:
-        values = json.loads(line)
-        key, seconds = values["key"], float(values["seconds"])
-    except (ValueError, KeyError, TypeError):
+        values = parse_json(line, place="the line", error=StoreError)
+    except StoreError:
         return None
-    known = isinstance(key, str) and math.isfinite(seconds) and seconds >= 0
-    return (key, seconds) if known else None
+    key, seconds = values.get("key"), values.get("seconds")
+    known = isinstance(key, str) and isinstance(seconds, int | float) and seconds >= 0
+    return (str(key), float(seconds or 0)) if known else None

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from composer.engine.manifest import write_sealed
 from composer.engine.refs import all_refs, get_ref, resolve, set_ref
 from composer.engine.store import Store
 from composer.errors import RecipeError, StoreError
@@ -115,3 +116,33 @@ def test_labels_are_listed_by_full_name(store: Store):
 def test_a_label_cannot_lead_out_of_the_store(store: Store, stage: str):
     with pytest.raises(StoreError, match="the path"):
         set_ref(store, "home", stage, KEYS["a"], about=ABOUT)
+
+
+@pytest.mark.parametrize("key", ["", "..", "../../../etc/passwd", "0A" * 32, "0a" * 31])
+def test_a_label_of_no_key_leads_nowhere_and_hinders_nothing(
+    store: Store, key: str, caplog: pytest.LogCaptureFixture
+):
+    path = store.folder / "refs" / "shop" / "task" / "intent.json"
+    write_sealed(path, {"format": 1, "key": key, "about": {}})
+    assert get_ref(store, "shop", "task/intent") is None
+    assert "is no key" in caplog.text
+    assert resolve(store, "intent").key == KEYS["a"]
+
+
+@pytest.mark.parametrize("name", ["...json", "..json", "a\\b.json", "c:d.json", "a\nb.json"])
+def test_a_label_whose_name_is_crafted_is_named_and_hinders_nothing(
+    store: Store, name: str, caplog: pytest.LogCaptureFixture
+):
+    (store.folder / "refs" / "home" / name).write_text("{}")
+    assert len(all_refs(store)) == 6
+    assert "this label is not used" in caplog.text
+
+
+def test_a_label_of_a_later_composer_is_told_and_not_written_over(store: Store):
+    path = store.folder / "refs" / "home" / "task" / "intent.json"
+    write_sealed(path, {"format": 2, "key": KEYS["b"], "more": 1})
+    before = path.read_bytes()
+    for read in (get_ref, lambda *name: set_ref(*name, KEYS["a"], about=ABOUT)):
+        with pytest.raises(StoreError, match="format 2, .*use the composer that wrote it"):
+            read(store, "home", "task/intent")
+    assert path.read_bytes() == before
