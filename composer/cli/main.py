@@ -7,6 +7,7 @@ library logs is printed as a warning.
 
 import logging
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -79,9 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     handler, library = WarningHandler(), logging.getLogger("composer")
     library.addHandler(handler)
+    # SIGTERM ends what is no run (reading, planning, predicting) as Ctrl-C does.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(_status(arguments))
     finally:
+        signal.signal(signal.SIGTERM, before)
         library.removeHandler(handler)
 
 

@@ -1,5 +1,6 @@
 """Show how far a run is: one live line on a terminal, plain lines elsewhere."""
 
+import math
 import shutil
 import sys
 import time
@@ -19,8 +20,9 @@ _DRAW_SECONDS = 0.1  # between two looks of the live line
 class ProgressLine:
     """Writes a run's events on stderr.
 
-    A line is written when a stage begins, when it has a new score, every ten seconds, and when
-    it ends. On a terminal the running stage has one more line, which is written over.
+    A line is written when a stage begins, at the step that it goes on with, when it has a new
+    score, every ten seconds, and when it ends. On a terminal the running stage has one more
+    line, which is written over.
     """
 
     def __init__(self) -> None:
@@ -49,7 +51,8 @@ class ProgressLine:
             case "waiting":
                 self._line(f"{place}: another run is making it; waiting")
             case "started":
-                self.said, self.first = time.monotonic(), None
+                self.said = -math.inf if event.resumed else time.monotonic()
+                self.first = None
                 self._line(
                     f"{place}: {'going on from its checkpoint' if event.resumed else 'started'}"
                 )

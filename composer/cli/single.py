@@ -103,10 +103,16 @@ def read_command(given: Mapping[str, Any]) -> "Command":
     """Take what all commands share out of a command's arguments."""
     from composer.engine.single import Command
     from composer.engine.store import Store
+    from composer.errors import StoreError
 
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError as fault:
+        message = "the working folder was deleted; go to a folder that is there"
+        raise StoreError(message) from fault
     return Command(
         store=Store(given["store_folder"]),
-        folder=Path.cwd(),
+        folder=folder,
         backbone=given.get("backbone"),
         changes=given.get("changes", ()),
     )

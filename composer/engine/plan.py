@@ -244,7 +244,8 @@ class _Planner:
             return (str(fault),)
 
     def _look(self, key: str) -> LastResult | None:
-        folder, manifest = self.store.find(key), self.store.peek(key)
+        # The cost is read from small files of a result; they are checked, the weights are not.
+        folder, manifest = self.store.find(key), self.store.peek(key, contents=".json")
         return LastResult(folder=folder, manifest=manifest) if folder and manifest else None
 
     def _cost(

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from composer.data.digest import data_digest
 from composer.engine.backbones import backbone_folder
 from composer.engine.events import Event, EventKind, Runner, RunOptions, RunResult
 from composer.engine.faults import stage_faults
@@ -21,6 +22,8 @@ from composer.engine.signals import stop_on_signals
 from composer.engine.store import Store, StoredResult, Work
 from composer.engine.timings import note_seconds
 from composer.errors import (
+    ComposerError,
+    DataError,
     Fault,
     MissingExtraError,
     RecipeError,
@@ -28,7 +31,7 @@ from composer.errors import (
     StoreError,
     did_you_mean,
 )
-from composer.recipe.stages import Stage
+from composer.recipe.stages import Export, Stage
 from composer.train.context import Progress, StageContext, StopRequest
 
 
@@ -52,9 +55,14 @@ def run_stages(plan: Plan, store: Store, options: RunOptions | None = None) -> R
         try:
             return run.run()
         except KeyboardInterrupt as interrupt:
-            raise run.stopped("stopped at once") from interrupt
+            raise run.stopped(f"stopped {run.at}") from interrupt
         except StoppedError as stopped:
             raise run.stopped(str(stopped)) from stopped
+        except Exception as fault:
+            # A library that is stopped half imported ends with an error of its own.
+            if not stop.requested or isinstance(fault, ComposerError):
+                raise
+            raise run.stopped(f"stopped {run.at}") from fault
 
 
 def choose_stages(plan: Plan, only: Iterable[str]) -> tuple[PlannedStage, ...]:
@@ -97,9 +105,13 @@ class _Run:
     made: list[str] = field(default_factory=list)
     number: int = 0
     total: int = 0
+    at: str = "before the first stage"
+    about: dict[str, str] = field(default_factory=dict)
     backbone_at: Path | None = None
 
     def run(self) -> RunResult:
+        folder = os.path.relpath(self.plan.wanted.folder, self.store.folder)
+        self.about = {"command": self.options.command, "folder": Path(folder).as_posix()}
         chosen = choose_stages(self.plan, self.options.only)
         self.total = len(chosen)
         self.lock_file = LockFile.start(self.options.lock_file, lock_of(self.plan))
@@ -119,6 +131,7 @@ class _Run:
     def _settle(self, planned: PlannedStage) -> None:
         """Have the result of a stage, found or made, and write down which it is."""
         name, key = planned.stage.name, _key_of(planned)
+        self.at = f"in {name}"
         result = self.store.open(key)
         if result is None:
             result = self._make_once(planned)
@@ -126,9 +139,7 @@ class _Run:
             self._tidy(key)
             self._tell("found", name)
         self.results[name] = result
-        folder = os.path.relpath(self.plan.wanted.folder, self.store.folder)
-        about = {"command": self.options.command, "folder": Path(folder).as_posix()}
-        set_ref(self.store, self.plan.wanted.recipe, name, key, about=about)
+        set_ref(self.store, self.plan.wanted.recipe, name, key, about=self.about)
         self.lock_file.note(name, result.manifest.output_digest)
 
     def _make_once(self, planned: PlannedStage) -> StoredResult:
@@ -156,8 +167,10 @@ class _Run:
         self._tell("started", stage.name, resumed=work.resumed)
         start = time.monotonic()
         runner = self._runner(stage)
+        self._check_data(planned)
         with stage_faults(self.store.folder):
             runner(stage, context=self._context(planned, work))
+        self._check_data(planned)
         record = planned.record.plain() if planned.record else {}
         result = self.store.publish(key, kind=KINDS[type(stage)], stage=record)
         seconds = time.monotonic() - start
@@ -175,7 +188,7 @@ class _Run:
         return StageContext(
             out=work.out,
             checkpoint=work.checkpoint,
-            inputs={name: known[name].folder for name in planned.stage.needs},
+            inputs={name: self._input(name, known[name].key) for name in planned.stage.needs},
             needs=planned.needs,
             key=_key_of(planned),
             backbone=wanted.backbone,
@@ -191,6 +204,35 @@ class _Run:
             recipe=wanted.values,
             lock=part_of_lock(self.plan, planned.stage, known),
         )
+
+    def _input(self, name: str, key: str) -> Path:
+        """Check a result once more before it is used: it may have been made hours ago."""
+        result = self.store.open(key)
+        if result is None:
+            raise StoreError(
+                f"{name}: its result was damaged or removed while this run was on; "
+                "run the same command again"
+            )
+        return result.folder
+
+    def _check_data(self, planned: PlannedStage) -> None:
+        """Refuse to publish, under a key, what was learnt from other data than the key tells of.
+
+        What was learnt so far goes too: a checkpoint does not say which data it saw.
+        """
+        stage, record, wanted = planned.stage, planned.record, self.plan.wanted
+        if record is None or isinstance(stage, Export):
+            return
+        digest = data_digest(
+            stage.data.source,
+            languages=stage.data.languages,
+            folder=wanted.folder,
+            outside=wanted.outside,
+        )
+        if digest != record.data_digest:
+            self.store.discard(_key_of(planned))
+            message = "its data was changed while this run was on; run the same command again"
+            raise DataError([Fault(stage.name, message)])
 
     def _backbone_folder(self) -> Path:
         """Give the backbone's folder; a sample's bytes are checked once a run."""

@@ -39,8 +39,8 @@ def _known_scores(store: Store) -> dict[tuple[str, str, str], str]:
     """Map composition, owner and language, all but the last by key, to a test score's key."""
     known: dict[tuple[str, str, str], str] = {}
     for ref in all_refs(store):
-        manifest = store.peek(ref.key) if ref.kind == "evaluation" else None
-        stage = read_stage(read_record(manifest), name=ref.stage) if manifest else None
+        result = store.open(ref.key) if ref.kind == "evaluation" else None
+        stage = read_stage(read_record(result.manifest), name=ref.stage) if result else None
         if isinstance(stage, Evaluate) and stage.split == "test":
             same = _by_key(stage.composition, stage.parts)
             known.setdefault((same, stage.owner, stage.data.languages[0]), ref.key)

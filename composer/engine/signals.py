@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM, turned into a request that a stage looks at between its steps."""
+"""Ctrl-C and SIGTERM: a training stops after its step, everything else where it is.
+
+What is not training has nothing to save: a stage that is stopped in the middle is begun anew,
+as after a kill.
+"""
 
 import logging
 import signal
@@ -16,21 +20,21 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def stop_on_signals(stop: StopRequest) -> Iterator[None]:
-    """Let the first signal ask to stop and the second one stop at once.
+    """Let the first signal stop what is done as soon as it may, and the second one at once.
 
     Outside the main thread, where Python takes no signals, it does nothing.
 
     Raises:
-        KeyboardInterrupt: At the second signal.
+        KeyboardInterrupt: At the first signal, unless `stop` is held; else at the second.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if stop.requested:
+        again, stop.requested = stop.requested, True
+        if again or not stop.waits:
             raise KeyboardInterrupt
-        stop.requested = True
         logger.warning("stopping after this step; once more stops at once")
 
     before = {number: signal.signal(number, handle) for number in SIGNALS}

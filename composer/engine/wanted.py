@@ -48,6 +48,7 @@ def wanted_of(loaded: LoadedRecipe) -> Wanted:
         stages=expand(recipe),
         backbone=recipe.backbone,
         folder=loaded.folder,
+        outside=loaded.outside,
         values=recipe.model_dump(mode="json"),
         fit=lambda shape: check_fit(recipe, shape, loaded.place),
     )

@@ -1,23 +1,28 @@
-"""Training state to go on from, in one safetensors file; private to a stage, never published.
+"""Training state to go on from, in one file; private to a stage, never published.
 
+    5f1c…          SHA-256 of all that follows, which is safetensors:
     weight:NAME     what is trained          best:NAME      the best of it so far
-    moment:NAME:S   the optimiser's state    random         torch's generator
+    moment:NAME:S   the optimiser's state    random:DEVICE  state of torch's generators
+    numbers         epoch, batch, history: JSON
 
-The numbers (epoch, batch, history) are JSON in the file's metadata, so that state and numbers
-can never be of two different steps. Written beside and renamed: a torn write leaves the last one.
+All in one file, so that state and numbers can never be of two different steps. Written beside
+and renamed, so that a torn write leaves the last one. A file with one byte changed is not used.
 """
 
+import hashlib
 import json
+import logging
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from composer.errors import StoreError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -52,7 +57,7 @@ class Checkpoint:
         weights: Name -> trained tensor.
         best: Name -> tensor of the best epoch; empty before the first.
         moments: "name:slot" -> the optimiser's tensor.
-        random: State of torch's generator.
+        random: State of torch's generators, by kind of device.
     """
 
     epoch: int
@@ -63,11 +68,11 @@ class Checkpoint:
     weights: dict[str, Tensor]
     best: dict[str, Tensor]
     moments: dict[str, Tensor]
-    random: Tensor
+    random: dict[str, Tensor]
 
 
 _NUMBERS = ("epoch", "batch", "stale_epochs", "losses")
-_TENSORS = {"weight": "weights", "best": "best", "moment": "moments"}
+_TENSORS = {"weight": "weights", "best": "best", "moment": "moments", "random": "random"}
 
 
 def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
@@ -77,14 +82,14 @@ def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
         for prefix, field in _TENSORS.items()
         for name, tensor in getattr(checkpoint, field).items()
     }
-    tensors["random"] = checkpoint.random
     numbers = {name: getattr(checkpoint, name) for name in _NUMBERS}
-    numbers["trained"] = asdict(checkpoint.trained)
-    data = save(tensors, metadata={"numbers": json.dumps(numbers)})
+    text = json.dumps({**numbers, "trained": asdict(checkpoint.trained)})
+    data = save({**tensors, "numbers": torch.tensor(list(text.encode()), dtype=torch.uint8)})
     unfinished = file.with_suffix(".part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with unfinished.open("wb") as handle:
+            handle.write(_digest(data) + b"\n")
             handle.write(data)
             handle.flush()
             os.fsync(handle.fileno())
@@ -93,31 +98,38 @@ def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
         raise StoreError(f"{file}: the checkpoint cannot be written: {error.strerror}") from error
 
 
-def read_checkpoint(file: Path) -> Checkpoint:
-    """Read what `write_checkpoint` wrote.
+def read_checkpoint(file: Path) -> Checkpoint | None:
+    """Read what `write_checkpoint` wrote; None if there is nothing, or it is damaged.
+
+    What is damaged is told, and left for the next checkpoint to replace.
 
     Raises:
-        StoreError: The file is damaged; it may be deleted, the stage then starts anew.
+        StoreError: The file is there and cannot be read.
     """
-    fields: dict[str, dict[str, Tensor]] = {field: {} for field in _TENSORS.values()}
     try:
-        with safe_open(file, framework="pt") as stored:
-            numbers = json.loads(stored.metadata()["numbers"])
-            trained = Trained(**numbers.pop("trained"))
-            random = stored.get_tensor("random")
-            for key in stored.keys():  # noqa: SIM118 (not a dict)
-                if key != "random":
-                    prefix, name = key.split(":", 1)
-                    fields[_TENSORS[prefix]][name] = stored.get_tensor(key).clone()
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise StoreError(
-            f"{file}: the checkpoint is damaged ({error}); delete it to start this stage anew"
-        ) from error
+        if not file.exists():
+            return None
+        digest, _, data = file.read_bytes().partition(b"\n")
+    except OSError as error:
+        raise StoreError(f"{file}: the checkpoint cannot be read: {error.strerror}") from error
+    if digest != _digest(data):
+        logger.warning("%s is damaged; it is not used, and this stage starts anew", file)
+        return None
+    fields: dict[str, dict[str, Tensor]] = {field: {} for field in _TENSORS.values()}
+    tensors = load(data)
+    numbers = json.loads(bytes(tensors.pop("numbers").tolist()))
+    for key, tensor in tensors.items():
+        prefix, name = key.split(":", 1)
+        fields[_TENSORS[prefix]][name] = tensor
     return Checkpoint(
-        **numbers,
-        trained=trained,
+        **{name: numbers[name] for name in _NUMBERS},
+        trained=Trained(**numbers["trained"]),
         weights=fields["weights"],
         best=fields["best"],
         moments=fields["moments"],
-        random=torch.as_tensor(random),
+        random=fields["random"],
     )
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode()

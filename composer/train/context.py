@@ -10,7 +10,8 @@ into `context.checkpoint`; it writes nowhere else. This module imports nothing h
 the engine can make a context before torch is there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,14 +39,36 @@ class Progress:
 
 
 class StopRequest:
-    """Whether the user asked to stop; a stage looks at it between steps.
+    """Whether the user asked to stop.
+
+    A stage is stopped wherever it is, as it would be killed, except where it says that it has
+    something to save first:
+
+        with context.stop.held():
+            for ...:            # look at `requested` between steps
 
     Attributes:
         requested: Set by the first SIGINT or SIGTERM, never unset.
+        waits: Whether a block that is `held` is being carried out.
     """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.requested = self.waits = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let a stop wait for the end of a block.
+
+        Raises:
+            KeyboardInterrupt: At the end, if a stop was asked for.
+        """
+        self.waits = True
+        try:
+            yield
+        finally:
+            self.waits = False
+        if self.requested:
+            raise KeyboardInterrupt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +88,8 @@ class StageContext:
         folder: The recipe's folder, which relative paths of data start from.
         outside: Whether data may lie outside that folder, as what the user types may.
         report: Call it with the progress.
-        stop: Look at it between steps; when requested, write a checkpoint and raise
-            `StoppedError`.
+        stop: Look at it between steps that are `held`; when requested, write a checkpoint and
+            raise `StoppedError`.
         trackers: Names of trackers, for accelerate.
         logs: Folder for what trackers write to disk.
         recipe: The recipe as plain values, for an export; empty where there is none.

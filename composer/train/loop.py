@@ -2,7 +2,7 @@
 
     warm-up, decay, clipping      a function of the step, nothing else
     validation after each epoch   the best weights are kept, training may end early
-    checkpoint                    everything the next step depends on, in one safetensors file
+    checkpoint                    everything the next step depends on, in one file
 
 The loop knows nothing of tasks: it is given what computes a loss and what computes a score.
 `accelerate` puts tensors on the device, clips and speaks to trackers; its own checkpoints are
@@ -134,7 +134,7 @@ class _Run:
         self.best: dict[str, Tensor] = {}
         self.stale_epochs = 0
         self.losses: list[float] = []
-        self.file = context.checkpoint / "state.safetensors"
+        self.file = context.checkpoint / "training.state"
 
     def run(self) -> Trained:
         start_epoch, start_batch = self._resume(self.file)
@@ -151,14 +151,20 @@ class _Run:
 
     def _epoch(self, number: int, first: int) -> None:
         epoch = self.job.epochs[number]
-        for index in range(first, epoch.count):
-            self._step(epoch.batch(index))
-            if self.context.stop.requested:
-                self._stop(number, index + 1)
-            if self.done.steps % self.training.checkpoint_steps == 0:
-                self._save(number, index + 1)
-        self._judge(number)
-        self._save(number + 1, 0)
+        with self.context.stop.held():
+            for index in range(first, epoch.count):
+                self._step(epoch.batch(index))
+                last = index + 1 == epoch.count  # what is learnt outlives a stop while it is judged
+                due = last or self.done.steps % self.training.checkpoint_steps == 0
+                if saved := self.context.stop.requested or due:
+                    self._save(number, index + 1)
+                if saved and self.context.stop.requested:
+                    raise self._stopped()
+        try:
+            self._judge(number)
+            self._save(number + 1, 0)
+        except KeyboardInterrupt as stop:
+            raise self._stopped() from stop
 
     def _step(self, batch: Batch) -> None:
         self.job.set_training(active=True)
@@ -234,9 +240,8 @@ class _Run:
                     )
         return torch.optim.AdamW(groups, lr=self.training.learning_rate)
 
-    def _stop(self, epoch: int, batch: int) -> None:
-        self._save(epoch, batch)
-        raise StoppedError(
+    def _stopped(self) -> StoppedError:
+        return StoppedError(
             f"stopped at step {self.done.steps} of {self.total}; a checkpoint is written. "
             "Run the same command again to go on from here"
         )
@@ -258,15 +263,15 @@ class _Run:
                     for name, slots in state.items()
                     for slot, tensor in slots.items()
                 },
-                random=torch.get_rng_state(),
+                random=_generators(self.accelerator.device),
             ),
         )
 
     def _resume(self, file: Path) -> tuple[int, int]:
         """Take over a checkpoint if there is one; give the epoch and batch to go on with."""
-        if not file.exists():
-            return 0, 0
         saved = read_checkpoint(file)
+        if saved is None:
+            return 0, 0
         self.done = saved.trained
         self.best, self.losses = saved.best, saved.losses
         self.stale_epochs = saved.stale_epochs
@@ -275,8 +280,13 @@ class _Run:
                 self.job.parameters[name].copy_(saved.weights[name])
         for key, tensor in saved.moments.items():
             name, slot = key.rsplit(":", 1)
-            self.optimizer.state[self.job.parameters[name]][slot] = tensor
-        torch.set_rng_state(saved.random)
+            parameter = self.job.parameters[name]
+            # AdamW counts steps on the processor, wherever the weights are.
+            moved = tensor if slot == "step" else tensor.to(parameter.device)
+            self.optimizer.state[parameter][slot] = moved
+        torch.set_rng_state(saved.random["cpu"])
+        if "cuda" in saved.random and self.accelerator.device.type == "cuda":
+            torch.cuda.set_rng_state(saved.random["cuda"], self.accelerator.device)
         logger.info("resumed at step %d of %d", self.done.steps, self.total)
         return saved.epoch, saved.batch
 
@@ -293,6 +303,14 @@ def head_factor(training: Training) -> float:
     if training.head_learning_rate is None:
         return HEAD_FACTOR
     return training.head_learning_rate / training.learning_rate
+
+
+def _generators(device: torch.device) -> dict[str, Tensor]:
+    """Give the state of the generators that dropout draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
 
 
 def _is_head(name: str) -> bool:

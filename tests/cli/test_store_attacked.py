@@ -177,3 +177,25 @@ def test_real_stages_that_may_write_no_large_file_say_so_and_go_on_when_they_may
     again = well(fresh, "run", "home.yaml", "--json")
     assert again.json["made"] == [stage for stage in STAGES if stage not in done]
     assert not list((fresh / STORE / "work").iterdir())
+
+
+@pytest.mark.parametrize("name", ["training.json", "head.json", "adapter.json"])
+def test_a_torn_file_that_a_plan_reads_does_not_keep_a_stage_from_being_made_again(
+    project: Path, name: str
+):
+    ref = project / STORE / "refs/command-line/task/intent.json"
+    key = json.loads(ref.read_bytes())["key"]
+    (project / STORE / "objects" / key[:2] / key / name).write_bytes(b"{")
+    assert " (done before)" not in well(project, *COMMANDS["intent"]).out
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "scores.json"])
+def test_damaged_scores_are_left_out_of_a_bundle_and_named(project: Path, name: str):
+    test = ("--data", "test.csv", "--text", "utterance", "--label", "intent")
+    well(project, "evaluate", "intent", *test)
+    ref = project / STORE / "refs/command-line/evaluation/command/intent/en.json"
+    key = json.loads(ref.read_bytes())["key"]
+    changed(project / STORE / "objects" / key[:2] / key / name, 60)
+    outcome = well(project, "export", "intent", "--to", "box")
+    assert f"{name} is damaged" in outcome.err
+    assert "this result is not used" in outcome.err

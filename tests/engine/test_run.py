@@ -216,38 +216,100 @@ def test_a_stage_that_was_stopped_goes_on_from_its_checkpoint(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_between_stages_and_says_how_to_go_on(
+def test_a_signal_stops_a_stage_wherever_it_is_and_says_how_to_go_on(
+    plan_of: PlanOf, store: Store, runners: FakeRunners, number: signal.Signals
+):
+    def interrupt(context: StageContext) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(1)
+        pytest.fail("went on")
+
+    before = signal.getsignal(number)
+    runners.during = _once_at("task/intent", interrupt)
+    with pytest.raises(
+        StoppedError, match=r"stopped in task/intent; run the same command .*\(2 of 8"
+    ) as caught:
+        run_stages(plan_of(), store, RunOptions(runners=runners))
+    assert caught.value.exit_status == 130
+    assert signal.getsignal(number) is before
+    run_stages(plan_of(), store, RunOptions(runners=runners))
+    assert runners.calls == [*ALL[:3], *ALL[2:]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stage_that_has_something_to_save_is_stopped_when_it_has(
     plan_of: PlanOf, store: Store, runners: FakeRunners, number: signal.Signals
 ):
     requested: list[bool] = []
 
     def interrupt(context: StageContext) -> None:
-        os.kill(os.getpid(), number)
-        time.sleep(0.01)
-        requested.append(context.stop.requested)
+        with context.stop.held():
+            os.kill(os.getpid(), number)
+            time.sleep(0.01)
+            requested.append(context.stop.requested)
+        pytest.fail("went on")
 
-    before = signal.getsignal(number)
     runners.during = _once_at("task/intent", interrupt)
     with pytest.raises(
-        StoppedError, match=r"stopped before task/domain; run the same command .*\(3 of 8"
-    ) as caught:
+        StoppedError, match=r"stopped in task/intent; run the same command .*\(2 of 8"
+    ):
         run_stages(plan_of(), store, RunOptions(runners=runners))
-    assert caught.value.exit_status == 130
     assert requested == [True]
-    assert signal.getsignal(number) is before
+
+
+def test_a_stop_that_is_asked_for_and_not_signalled_is_heeded_between_stages(
+    plan_of: PlanOf, store: Store, runners: FakeRunners
+):
+    def ask(context: StageContext) -> None:
+        context.stop.requested = True
+
+    runners.during = _once_at("task/intent", ask)
+    with pytest.raises(
+        StoppedError, match=r"stopped before task/domain; run the same command .*\(3 of 8"
+    ):
+        run_stages(plan_of(), store, RunOptions(runners=runners))
     run_stages(plan_of(), store, RunOptions(runners=runners))
     assert runners.calls == ALL
 
 
+def test_what_a_library_makes_of_a_stop_is_a_stop(
+    plan_of: PlanOf, store: Store, runners: FakeRunners
+):
+    def interrupt(context: StageContext) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        except KeyboardInterrupt as stop:
+            raise RuntimeError("half imported") from stop
+
+    runners.during = _once_at("task/intent", interrupt)
+    with pytest.raises(StoppedError, match=r"stopped in task/intent.*\(2 of 8") as caught:
+        run_stages(plan_of(), store, RunOptions(runners=runners))
+    assert str(caught.value.__cause__) == "half imported"
+
+
+def test_a_fault_of_the_store_after_a_stop_is_told(
+    plan_of: PlanOf, store: Store, runners: FakeRunners
+):
+    def stop_and_fail(context: StageContext) -> None:
+        context.stop.requested = True
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    runners.during = _once_at("task/intent", stop_and_fail)
+    with pytest.raises(StoreError, match="free some space"):
+        run_stages(plan_of(), store, RunOptions(runners=runners))
+
+
 def test_a_second_signal_stops_at_once(plan_of: PlanOf, store: Store, runners: FakeRunners):
     def interrupt_twice(context: StageContext) -> None:
-        for _ in range(2):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.01)
-        pytest.fail("went on")
+        with context.stop.held():
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.01)
+            pytest.fail("went on")
 
     runners.during = _once_at("task/intent", interrupt_twice)
-    with pytest.raises(StoppedError, match=r"stopped at once.*\(2 of 8"):
+    with pytest.raises(StoppedError, match=r"stopped in task/intent.*\(2 of 8"):
         run_stages(plan_of(), store, RunOptions(runners=runners))
     run_stages(plan_of(), store, RunOptions(runners=runners))
     assert runners.calls == [*ALL[:3], *ALL[2:]]

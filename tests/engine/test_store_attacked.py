@@ -11,8 +11,14 @@ import pytest
 
 from composer.bundle.files import read_json
 from composer.engine.manifest import MANIFEST, write_sealed
+from composer.engine.plan import make_plan
 from composer.engine.refs import get_ref
 from composer.engine.store import Store
+from composer.engine.wanted import wanted_of
+from composer.errors import DataError
+from composer.recipe.reader import read_recipe
+from composer.recipe.stages import Stage
+from composer.train.context import StageContext
 from tests.engine.attempts import attempt, check_done
 from tests.engine.fakes import RECIPE, write_backbone
 from tests.engine.test_plan import ALL
@@ -332,3 +338,40 @@ def test_a_lock_file_in_no_folder_is_told_before_anything_is_run(at: Path):
     assert "none is not a folder; make it, or give another place with --lock PATH" in fault
     assert not (at.parent / "none").exists()
     shutil.move(at.parent / "precious" / "store", at)
+
+
+def test_a_result_that_is_damaged_under_a_run_is_not_used_by_a_later_stage(at: Path):
+    for stage in ("task/domain", "composition/few-shot"):
+        shutil.rmtree(result(at, stage))
+
+    def harm(stage: Stage, context: StageContext) -> None:
+        (result(at, "task/intent") / "head.json").write_text("{}")
+
+    made, fault = attempt(at.parent, at, harm)
+    assert made == ["task/domain"]
+    assert "task/intent: its result was damaged or removed while this run was on; run" in fault
+    check_done(at.parent, at, damaged=1)
+
+
+def test_data_that_is_changed_under_a_run_is_not_published_under_the_key_of_the_old(at: Path):
+    data = at.parent / "intent.csv"
+    before = data.read_bytes()
+    shutil.rmtree(result(at, "task/intent"))
+
+    def change(stage: Stage, context: StageContext) -> None:
+        data.write_bytes(before + b"more,other\n")
+
+    with pytest.raises(DataError, match="task/intent: its data was changed while this run was on"):
+        attempt(at.parent, at, change)
+    data.write_bytes(before)
+    assert not list((at / "work").iterdir())
+    check_done(at.parent, at)
+
+
+@pytest.mark.parametrize("name", ["result.json", "head.json", MANIFEST])
+def test_a_plan_says_of_small_files_that_they_are_damaged(at: Path, name: str):
+    (result(at) / name).write_bytes(b"{")
+    plan = make_plan(wanted_of(read_recipe(at.parent / "home.yaml")), Store(at))
+    state = {one.stage.name: (one.state, one.reasons) for one in plan.stages}["task/intent"]
+    assert state[0] == "run"
+    assert name in state[1][0]
