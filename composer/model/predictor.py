@@ -35,6 +35,9 @@ class Prediction:
 class Predictor:
     """A model with the meaning of its head; evaluation mode, no gradients.
 
+    Any number of threads may predict at a time, with one predictor or with several of one
+    backbone: the numbers are those of one thread.
+
     Args:
         model: With a head.
         about: What the head's outputs mean.
@@ -81,19 +84,23 @@ class Predictor:
 
     def logits(self, rows: Sequence[Encoded], *, language: str | None = None) -> list[Tensor]:
         """Give each row's logits: (classes,), or (tokens, classes) where nothing is pooled."""
-        found: dict[int, Tensor] = {}
         lengths = [len(row.ids) for row in rows]
+        plan = batch_plan(lengths, batch_tokens=self.batch_tokens, shuffle=False)
+        found: dict[int, Tensor] = {}
         self.model.eval()
-        self.model.backbone.set_dropout(active=False)
-        device = self.model.backbone.word_embeddings.weight.device
-        for indices in batch_plan(lengths, batch_tokens=self.batch_tokens, shuffle=False):
-            arrays = collate([rows[index] for index in indices], pad_id=self.model.backbone.pad_id)
-            batch = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
-            with torch.inference_mode():
-                outputs = self.model(batch, language=language).float().cpu()
-            for index, output in zip(indices, outputs, strict=True):
-                found[index] = output[: lengths[index]] if output.ndim > 1 else output
+        with self.model.backbone.predicting(), torch.inference_mode():
+            for indices in plan:
+                outputs = self._outputs([rows[index] for index in indices], language)
+                for index, output in zip(indices, outputs, strict=True):
+                    found[index] = output[: lengths[index]] if output.ndim > 1 else output
         return [found[index] for index in range(len(rows))]
+
+    def _outputs(self, rows: Sequence[Encoded], language: str | None) -> Tensor:
+        backbone = self.model.backbone
+        device = backbone.word_embeddings.weight.device
+        arrays = collate(rows, pad_id=backbone.pad_id)
+        batch = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+        return self.model(batch, language=language).float().cpu()  # type: ignore[no-any-return]
 
     def _read(self, logits: Tensor, example: Example, row: Encoded) -> Prediction:
         if self.about.type == "regression":

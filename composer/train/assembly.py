@@ -27,7 +27,7 @@ def assemble(
     Raises:
         AdapterError: A part was trained on another backbone, or its files disagree.
     """
-    stored = read_head(owner)
+    stored = read_head(owner, backbone)
     owned = read_owned(owner, backbone)
     model = ComposedModel(
         backbone,

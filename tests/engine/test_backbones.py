@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,35 @@ def test_the_shape_is_read_from_the_config_or_unknown(
     assert facts is not None
     found = facts.shape
     assert (found and (found.hidden_size, found.layers, found.max_tokens)) == shape
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"num_hidden_layers": 10**9}, "1000000000 layers of size 8"),
+        ({"hidden_size": -8}, "2 layers of size -8"),
+        ({"max_position_embeddings": 10**12}, "for 1000000000000 positions"),
+        ({"_attn_implementation_internal": "owner/repo"}, "names a kernel to fetch and run"),
+        ({"text_config": {"auto_map": {"AutoModel": "m.M"}}}, r"text_config\.auto_map names"),
+    ],
+)
+def test_a_crafted_config_is_refused_when_a_run_is_planned(
+    tmp_path: Path, config: dict[str, object], message: str
+):
+    write_backbone(tmp_path / "mine")
+    file = tmp_path / "mine" / "config.json"
+    write_json(file, json.loads(file.read_text()) | config)
+    block = FolderBackbone(source="folder", path="mine")
+    with pytest.raises(BackboneError, match=message):
+        backbone_facts(block, folder=tmp_path, cache=tmp_path)
+
+
+def test_code_in_a_folder_is_refused_when_a_run_is_planned(tmp_path: Path):
+    write_backbone(tmp_path / "mine")
+    (tmp_path / "mine" / "modeling.py").write_text("raise SystemExit")
+    block = FolderBackbone(source="folder", path="mine")
+    with pytest.raises(BackboneError, match=r"modeling\.py holds code"):
+        backbone_facts(block, folder=tmp_path, cache=tmp_path)
 
 
 def test_an_unknown_sample_is_refused_with_the_nearest(tmp_path: Path):
