@@ -166,19 +166,27 @@ class _Run:
         work = self.store.begin(key)
         self._tell("started", stage.name, resumed=work.resumed)
         start = time.monotonic()
-        runner = self._runner(stage)
-        self._check_data(planned)
-        with stage_faults(self.store.folder):
-            runner(stage, context=self._context(planned, work))
-        self._check_data(planned)
-        record = planned.record.plain() if planned.record else {}
-        result = self.store.publish(key, kind=KINDS[type(stage)], stage=record)
+        try:
+            result = self._carry_out(planned, work)
+        except BaseException:
+            self.store.give_up(key)
+            raise
         seconds = time.monotonic() - start
         if not work.resumed:
             note_seconds(self.store, key, seconds)
         self.made.append(stage.name)
         self._tell("made", stage.name, seconds=seconds)
         return result
+
+    def _carry_out(self, planned: PlannedStage, work: Work) -> StoredResult:
+        stage, key = planned.stage, _key_of(planned)
+        runner = self._runner(stage)
+        self._check_data(planned)
+        with stage_faults(self.store.folder):
+            runner(stage, context=self._context(planned, work))
+        self._check_data(planned)
+        record = planned.record.plain() if planned.record else {}
+        return self.store.publish(key, kind=KINDS[type(stage)], stage=record)
 
     def _context(self, planned: PlannedStage, work: Work) -> StageContext:
         wanted, facts = self.plan.wanted, self.plan.facts

@@ -23,7 +23,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -196,6 +196,19 @@ class Store:
         folder = self._work(key)
         with disk_faults(folder):
             _remove(folder)
+
+    def give_up(self, key: str) -> None:
+        """Leave nothing of a stage that failed but its checkpoint, if there is one to go on from.
+
+        What the failure itself was is being told; whatever hinders this is met again, and told,
+        when the stage is begun again.
+        """
+        folder = self._work(key)
+        with suppress(OSError):
+            if any((folder / "checkpoint").iterdir()):
+                _remove(self._outs[key])
+            else:
+                _remove(folder)
 
     def has_work(self, key: str) -> bool:
         """Say whether an interrupted or running stage left anything to go on from."""

@@ -132,3 +132,8 @@ def test_an_adapter_of_another_backbone_is_refused(project: Path):
         *FUSE,
         *("--backbone", "folder:other"),
     )
+
+
+def test_a_stage_that_fails_leaves_nothing_to_be_cleaned_up(project: Path):
+    refused(project, "is not a folder", "predict", "few", "x", "--backbone", "folder:tny")
+    assert not list((project / STORE / "work").iterdir())
