@@ -27,6 +27,7 @@ from composer.recipe.composition import (
     mixers_of,
     parse_composition,
 )
+from composer.recipe.invertible import misplaced
 
 
 def composition_faults(composition: CompositionRecord, manifest: Manifest) -> Iterator[str]:
@@ -95,6 +96,9 @@ def _owned_faults(
     """Hold what the composition owns to the shapes of its members, site for site."""
     backbone = manifest.backbone
     size, layers = backbone.hidden_size, backbone.layers
+    message = misplaced(expression, {name for name, shape in shapes.items() if shape.invertible})
+    if message is not None:
+        yield f"expression: {message}"
     for mixer in mixers_of(expression):
         placements = sorted({shapes[name].placement for name in adapter_names(mixer)})
         if len(placements) > 1:

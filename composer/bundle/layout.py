@@ -9,6 +9,10 @@ mixer is a fusion or gate of the composition, numbered in reading order.
                            SITE.middle.0_bias     (width,)
                            SITE.up                (size, width)
                            SITE.up_bias           (size,)
+    both, if invertible    embeddings.f_down      (quarter, half)    and so for g
+                           embeddings.f_down_bias (quarter,)
+                           embeddings.f_up        (half, quarter)
+                           embeddings.f_up_bias   (half,)
     fusion                 SITE.MIXER.f_down      (units, size)      not in a gate
                            SITE.MIXER.f_down_bias (units,)           not in a gate
                            SITE.MIXER.f_up_score  (members, size)
@@ -31,6 +35,7 @@ from typing import Literal, NamedTuple
 
 from composer.bundle.header import TensorType
 from composer.errors import did_you_mean
+from composer.recipe.invertible import halves
 
 Kind = Literal["bottleneck", "madapter", "fusion", "norms", "head"]
 Shape = tuple[str, ...]  # lengths by name
@@ -58,12 +63,23 @@ _MIXER: dict[str, Shape] = {
     "up": ("size", "units"),
     "up_bias": ("members", "size"),
 }
+_COUPLING: dict[str, Shape] = {
+    f"{which}_{name}": shape
+    for which in ("f", "g")
+    for name, shape in {
+        "down": ("quarter", "half"),
+        "down_bias": ("quarter",),
+        "up": ("half", "quarter"),
+        "up_bias": ("half",),
+    }.items()
+}
 _HEAD: dict[str, Shape] = {"weight": ("classes", "size"), "bias": ("classes",)}
 
 # What a group of tensors may hold, and what it must.
 _TABLES: dict[str, tuple[dict[str, Shape], tuple[str, ...]]] = {
     "bottleneck": (_BOTTLENECK, ("down", "up")),
     "madapter": ({**_BOTTLENECK, **_MIDDLE}, ("down", "middle.0", "up")),
+    "coupling": (_COUPLING, ("f_down", "f_up", "g_down", "g_up")),
     "mixer": (_MIXER, ("f_up_score", "f_score", "up", "up_bias")),
     "norms": (_NORMS, ("norm_weight", "norm_bias")),
     "head": (_HEAD, ("weight", "bias")),
@@ -72,17 +88,17 @@ _TABLES: dict[str, tuple[dict[str, Shape], tuple[str, ...]]] = {
 _TOGETHER = (
     ("norm_weight", "norm_bias"),
     ("norm_bias", "norm_weight"),
-    ("f_down", "f_down_bias"),
-    ("f_down_bias", "f_down"),
     *((f"middle.{depth}", f"middle.{depth - 1}") for depth in range(1, MIDDLE_LAYERS)),
     *((f"middle.{depth}_bias", f"middle.{depth}") for depth in range(MIDDLE_LAYERS)),
 )
+_TOGETHER_IN_MIXERS = (("f_down", "f_down_bias"), ("f_down_bias", "f_down"))
+_EMBEDDINGS = "embeddings"
 _NUMBER = r"(?:0|[1-9][0-9]{0,3})"
 _SITE = re.compile(rf"(({_NUMBER})\.(?:attention|output))\.(?:({_NUMBER})\.)?([a-z].*)")
 
 
 class _Place(NamedTuple):
-    group: str  # tensors whose shapes must agree: a site's, a mixer's, a head's
+    group: str  # tensors whose shapes must agree: a site's, a mixer's, the embeddings', a head's
     table: str
     layer: int
     inner: str
@@ -145,6 +161,9 @@ def _place(kind: Kind, name: str) -> _Place | None:
     """Find where a tensor belongs; None: nowhere in a part of this kind."""
     if kind == "head":
         return _Place("head", "head", 0, name) if name in _HEAD else None
+    first, _, coupled = name.partition(".")
+    if kind in ("bottleneck", "madapter") and first == _EMBEDDINGS and coupled in _COUPLING:
+        return _Place(_EMBEDDINGS, "coupling", 0, coupled)
     found = _SITE.fullmatch(name)
     if found is None:
         return None
@@ -160,6 +179,9 @@ def _place(kind: Kind, name: str) -> _Place | None:
 def _hint(kind: Kind, name: str) -> str:
     if kind == "head":
         return did_you_mean(name, _HEAD)
+    first, _, coupled = name.partition(".")
+    if first == _EMBEDDINGS and kind in ("bottleneck", "madapter"):
+        return did_you_mean(coupled, _COUPLING)
     found = _SITE.fullmatch(name)
     if found is None:
         return "one is '0.output.0.up'" if kind == "fusion" else "one is '0.output.up'"
@@ -170,10 +192,15 @@ def _hint(kind: Kind, name: str) -> str:
 def _group_faults(table: str, shapes: Mapping[str, tuple[int, ...]], size: int) -> Iterator[str]:
     known, needed = _TABLES[table]
     missing = {name: None for name in needed if name not in shapes}
-    missing |= {other: None for name, other in _TOGETHER if name in shapes and other not in shapes}
+    together = (*_TOGETHER, *(_TOGETHER_IN_MIXERS if table == "mixer" else ()))
+    missing |= {other: None for name, other in together if name in shapes and other not in shapes}
     for name in missing:
         yield f"{name!r} is missing"
+    if table == "coupling" and not halves(size):
+        yield f"the hidden size {size} has no halves for an invertible adapter"
     lengths = {"size": size}
+    if table == "coupling":
+        lengths = {"half": size // 2, "quarter": size // 4}
     for name, shape in shapes.items():
         if len(shape) == len(known[name]):
             for letter, length in zip(known[name], shape, strict=True):

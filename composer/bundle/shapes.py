@@ -24,6 +24,7 @@ from composer.recipe.composition import (
     walk,
 )
 from composer.recipe.fit import bottleneck_width
+from composer.recipe.invertible import coupling_matrices
 from composer.recipe.schema import AdapterShape, BottleneckAdapter, MAdapter, OtherAdapter
 
 Shape = BottleneckAdapter | MAdapter
@@ -51,7 +52,6 @@ def read_shape(config: Mapping[str, object], *, error: type[ComposerError] = Bun
         ("form", shape.form != "sequential"),
         ("scaling", shape.scaling == "learned"),
         ("reduction_factor", isinstance(shape.reduction_factor, dict)),
-        ("invertible", shape.invertible),
         ("sparsity", shape.sparsity is not None),
     ):
         if wrong:
@@ -82,6 +82,11 @@ def adapter_tensors(shape: Shape, *, size: int, layers: int) -> Promised:
                 yield f"{site}.{name}_bias", lengths[:1]
         if shape.train_norm:
             yield from _norms(site, size)
+    if shape.invertible:
+        for name, lengths in coupling_matrices(size).items():
+            yield f"embeddings.{name}", lengths
+            if shape.bias:
+                yield f"embeddings.{name}_bias", lengths[:1]
 
 
 def mixer_tensors(

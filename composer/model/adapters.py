@@ -43,34 +43,63 @@ class Site:
 SiteFunction = Callable[[Site, Tensor, Tensor, nn.LayerNorm], Tensor]
 """(site, hidden, residual, norm) -> the sub-layer's output; all (batch, tokens, size)."""
 
+EmbeddingFunction = Callable[[Tensor], Tensor]
+"""What the embeddings give -> what the first layer reads; both (batch, tokens, size)."""
+
 
 class Sites:
-    """All sites of a backbone, and the function that acts at them.
+    """All sites of a backbone and its embeddings, and the functions that act at them.
 
     Between uses nothing acts: the backbone computes what it was loaded with. What acts, acts in
     its own thread, so that several threads run several compositions on one backbone. The
     backward pass calls no site, on whatever thread torch runs it; activation checkpointing,
     which would, is not used.
+
+    Args:
+        layers: The sites' modules.
+        embeddings: The module whose output the first layer reads; None: there is none such.
     """
 
-    def __init__(self, layers: dict[Site, Any]) -> None:
+    def __init__(self, layers: dict[Site, Any], embeddings: nn.Module | None = None) -> None:
         self.order = tuple(sorted(layers))
         self._acting = threading.local()
+        self._has_embeddings = embeddings is not None
+        if embeddings is not None:
+            embeddings.register_forward_hook(self._embed)
         for site, layer in layers.items():
             layer.bottleneck_layer_forward = partial(self._forward, site)
 
     @contextmanager
-    def acting(self, function: SiteFunction) -> Iterator[None]:
-        """Let `function` act at every site while the block runs, in this thread."""
-        before = getattr(self._acting, "function", None)
-        self._acting.function = function
+    def acting(
+        self, function: SiteFunction, embed: EmbeddingFunction | None = None
+    ) -> Iterator[None]:
+        """Let `function` act at every site while the block runs, in this thread.
+
+        Args:
+            function: Acts at the sites.
+            embed: Acts behind the embeddings; None: nothing does.
+
+        Raises:
+            BackboneError: The embeddings are of another size than what the first layer reads.
+        """
+        if embed is not None and not self._has_embeddings:
+            raise BackboneError(
+                "the backbone's embeddings have another size than its hidden states: it takes "
+                "no invertible adapters"
+            )
+        before = getattr(self._acting, "functions", (None, None))
+        self._acting.functions = (function, embed)
         try:
             yield
         finally:
-            self._acting.function = before
+            self._acting.functions = before
+
+    def _embed(self, module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+        embed: EmbeddingFunction | None = getattr(self._acting, "functions", (None, None))[1]
+        return output if embed is None else embed(output)
 
     def _forward(self, site: Site, hidden: Tensor, residual: Tensor, norm: nn.LayerNorm) -> Tensor:
-        act: SiteFunction | None = getattr(self._acting, "function", None)
+        act: SiteFunction | None = getattr(self._acting, "functions", (None, None))[0]
         if act is None:
             return norm(hidden + residual)  # type: ignore[no-any-return]
         return act(site, hidden, residual, norm)
@@ -98,7 +127,9 @@ def open_sites(backbone: Any) -> Sites:
             f"architecture {kind!r}: {len(found)} sites found, expected two in each of "
             f"{backbone.config.num_hidden_layers} layers"
         )
-    return Sites(found)
+    # Where a projection follows (small ELECTRA), `adapters` would couple what lies before it.
+    projected = hasattr(backbone, "embeddings_project")
+    return Sites(found, None if projected else backbone.embeddings)
 
 
 def _refuse_hooked(layer: BottleneckLayer, kind: str) -> None:

@@ -8,6 +8,8 @@ adds to `hidden` is linear in them, so compositions can be computed on units alo
     average    units side by side, up-projections times the weights
     fusion     softmax over members, from units; see `fold_fusion`
 
+Before all sites an invertible adapter moves the embeddings; see `couple`.
+
 Nothing here is ever of size members x hidden per token. Held equal to a float64 reference
 written apart from it (`tests/model/reference.py`) and, where it is right, to `adapters`.
 """
@@ -46,6 +48,62 @@ class Units:
     def added(self) -> Tensor:
         """Give what is added to the hidden states: (batch, tokens, size)."""
         return F.linear(self.values, self.up, self.bias)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoLayers:
+    """A small network: down, non-linearity, up.
+
+    Attributes:
+        down: (quarter, half).
+        down_bias: (quarter,).
+        up: (half, quarter).
+        up_bias: (half,).
+        non_linearity: In between.
+    """
+
+    down: Tensor
+    down_bias: Tensor
+    up: Tensor
+    up_bias: Tensor
+    non_linearity: NonLinearity
+
+    def of(self, half: Tensor) -> Tensor:
+        """Apply it to halves of vectors: (..., half) to the same."""
+        narrow = ACTIVATIONS[self.non_linearity](F.linear(half, self.down, self.down_bias))
+        return F.linear(narrow, self.up, self.up_bias)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coupling:
+    """What an invertible adapter does to vectors: each half is moved by what the other says.
+
+    Attributes:
+        f: Moves the first half, reading the second.
+        g: Moves the second half, reading the first where it was moved to.
+    """
+
+    f: TwoLayers
+    g: TwoLayers
+
+
+def couple(vectors: Tensor, coupling: Coupling) -> Tensor:
+    """Move vectors, (..., size): y1 = x1 + F(x2), y2 = x2 + G(y1).
+
+    Source: NICE, Dinh et al. (2015), eq. 2; MAD-X, Pfeiffer et al. (2020), section 3.3.
+    """
+    first, second = vectors.chunk(2, dim=-1)
+    first = first + coupling.f.of(second)
+    second = second + coupling.g.of(first)
+    return torch.cat((first, second), dim=-1)
+
+
+def uncouple(vectors: Tensor, coupling: Coupling) -> Tensor:
+    """Undo `couple`: x2 = y2 - G(y1), x1 = y1 - F(x2)."""
+    first, second = vectors.chunk(2, dim=-1)
+    second = second - coupling.g.of(first)
+    first = first - coupling.f.of(second)
+    return torch.cat((first, second), dim=-1)
 
 
 def middle_layers(

@@ -11,6 +11,8 @@ residual and the norm behind the site:
 then `norm(hidden + residual)`, where `norm` is the top adapter's own copy if it trained one; a
 fusion, gate or average has a copy of its own, so that the order of members does not matter.
 What an adapter reads at Pfeiffer sites always goes through the backbone's norm.
+
+Before the first site, the first adapter of the stack moves the embeddings if it is invertible.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,12 +22,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from composer.model.adapters import Site, SiteFunction
+from composer.errors import AdapterError
+from composer.model.adapters import EmbeddingFunction, Site, SiteFunction
 from composer.model.arithmetic import (
     ACTIVATIONS,
     Mixing,
     Units,
     average,
+    couple,
     fold_fusion,
     fold_gate,
     joined,
@@ -36,6 +40,7 @@ from composer.model.arithmetic import (
 from composer.model.backbone import Backbone
 from composer.model.parts import Adapter, Head, Owned
 from composer.recipe.composition import (
+    LANGUAGE,
     NONE,
     Average,
     Composition,
@@ -47,6 +52,7 @@ from composer.recipe.composition import (
     mixers_of,
     stacked_parts,
 )
+from composer.recipe.invertible import first_adapter, misplaced
 from composer.recipe.schema import Placement
 
 Watch = Callable[[Site, int, Tensor], None]
@@ -107,6 +113,9 @@ class ComposedModel(nn.Module):
         mixers: Weights of fusions, gates and norms; None if the composition has none.
         head: Left out for masked language modelling.
         pooling: "mean", "first", or "none" for one output a token.
+
+    Raises:
+        AdapterError: An adapter is invertible and not the first of the stack.
     """
 
     def __init__(
@@ -120,6 +129,7 @@ class ComposedModel(nn.Module):
         pooling: str = "mean",
     ) -> None:
         super().__init__()
+        _refuse_misplaced(composition, adapters)
         self._backbone = (backbone,)  # a tuple hides it from `nn.Module`
         self.composition = composition
         self.members = nn.ModuleDict({_key(name): adapters[name] for name in sorted(adapters)})
@@ -147,13 +157,16 @@ class ComposedModel(nn.Module):
             language: Left out where the composition is bound already.
             mask: (batch, tokens), False at padding; only `watch` needs it.
         """
+        return self._walk(language, mask).act
+
+    def _walk(self, language: str | None, mask: Tensor | None) -> "_Walk":
         composition = bind(self.composition, language) if language else self.composition
-        return _Walk(self, composition, mask).act
+        return _Walk(self, composition, mask)
 
     def hidden(self, batch: Mapping[str, Tensor], *, language: str | None = None) -> Tensor:
         """Run backbone and composition: the last hidden states, (batch, tokens, size)."""
-        act = self.site_function(language, mask=batch["attention_mask"].bool())
-        with self.backbone.sites.acting(act):
+        walk = self._walk(language, batch["attention_mask"].bool())
+        with self.backbone.sites.acting(walk.act, walk.embed):
             return self.backbone.encode(batch)
 
     def forward(self, batch: Mapping[str, Tensor], *, language: str | None = None) -> Tensor:
@@ -175,8 +188,18 @@ def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
     return (hidden * weights).sum(1) / weights.sum(1)
 
 
+def _refuse_misplaced(composition: Composition, adapters: Mapping[str, Adapter]) -> None:
+    named = set(adapter_names(composition))
+    invertible = {name for name, adapter in adapters.items() if adapter.shape.invertible}
+    if invertible - named:
+        invertible.add(LANGUAGE)  # what the composition does not name, it will be bound to
+    message = misplaced(composition, invertible)
+    if message is not None:
+        raise AdapterError(message)
+
+
 class _Walk:
-    """One forward pass of one bound composition over all sites."""
+    """One forward pass of one bound composition over the embeddings and all sites."""
 
     def __init__(
         self, model: ComposedModel, composition: Composition, mask: Tensor | None = None
@@ -186,6 +209,13 @@ class _Walk:
         self.composition = composition
         self.parts = stacked_parts(composition)
         self.numbers = {id(part): number for number, part in enumerate(mixers_of(composition))}
+
+    @property
+    def embed(self) -> EmbeddingFunction | None:
+        """What the first adapter does to the embeddings; None: it leaves them as they are."""
+        first = first_adapter(self.composition)
+        coupling = self.model.adapter(first).coupling() if first is not None else None
+        return None if coupling is None else lambda vectors: couple(vectors, coupling)
 
     def act(self, site: Site, hidden: Tensor, residual: Tensor, norm: nn.LayerNorm) -> Tensor:
         reader = _Reader(site, residual, norm)

@@ -6,6 +6,8 @@ A part is an `nn.Module` whose state has the names that files and bundles use:
                  3.output.middle.0 (width, width)   3.output.middle.0_bias (width,)
                  3.output.up (size, width)     3.output.up_bias (size,)
                  3.output.norm_weight (size,)  3.output.norm_bias (size,)    if trained
+                 embeddings.f_down (quarter, half)   embeddings.f_down_bias (quarter,)
+                 embeddings.f_up (half, quarter)     and so on; g the same   if invertible
     composition  3.output.0.query (size, size) ... for mixer 0, and the norms
     head         weight (classes, size)   bias (classes,)
 """
@@ -19,8 +21,9 @@ from torch.nn import Parameter, ParameterDict
 
 from composer.errors import AdapterError
 from composer.model.adapters import Site
-from composer.model.arithmetic import sum_of
+from composer.model.arithmetic import Coupling, TwoLayers, sum_of
 from composer.recipe.fit import bottleneck_width
+from composer.recipe.invertible import coupling_matrices, halves
 from composer.recipe.schema import BottleneckAdapter, MAdapter, Placement
 
 Shape = BottleneckAdapter | MAdapter
@@ -92,6 +95,22 @@ class Adapter(Part):
         """Give a bias, or zeros where the shape has none."""
         return self[name] if name in self else next(self.parameters()).new_zeros(size)
 
+    def coupling(self) -> Coupling | None:
+        """Give what it does to the embeddings; None: it is not invertible."""
+        if not self.shape.invertible:
+            return None
+        return Coupling(f=self._two_layers("f"), g=self._two_layers("g"))
+
+    def _two_layers(self, name: str) -> TwoLayers:
+        down, up = (self[f"embeddings.{name}_{which}"] for which in ("down", "up"))
+        return TwoLayers(
+            down=down,
+            down_bias=self.bias(f"embeddings.{name}_down_bias", len(down)),
+            up=up,
+            up_bias=self.bias(f"embeddings.{name}_up_bias", len(up)),
+            non_linearity=self.shape.non_linearity,
+        )
+
     def middle(self, site: Site) -> list[tuple[Tensor, Tensor]]:
         """List weight and bias of the middle layers at a site."""
         if not isinstance(self.shape, MAdapter):
@@ -118,7 +137,10 @@ def new_adapter(
         shape: From the recipe.
         sites: Every site of the backbone with the norm behind it.
         size: Hidden size of the backbone.
-        generator: Source of the weights; consumed in order of sites.
+        generator: Source of the weights; consumed in order of sites, then for the embeddings.
+
+    Raises:
+        AdapterError: It is invertible, and the hidden size has no halves.
     """
     width = bottleneck_width(shape, size)
     tensors: dict[str, Tensor] = {}
@@ -134,7 +156,23 @@ def new_adapter(
                 tensors[f"{site}.{name}_bias"] = torch.zeros(rows_columns[0])
         if shape.train_norm:
             tensors |= _norm_copy(site, sites[site])
+    if shape.invertible:
+        tensors |= _new_coupling(size, generator, bias=shape.bias)
     return Adapter(shape, tensors)
+
+
+def _new_coupling(size: int, generator: torch.Generator, *, bias: bool) -> dict[str, Tensor]:
+    """Start an invertible adapter: matrices from N(0, 0.02), biases 0, next to the identity."""
+    if not halves(size):
+        raise AdapterError(
+            f"an invertible adapter cuts the hidden size in halves, and the backbone's is {size}"
+        )
+    tensors: dict[str, Tensor] = {}
+    for name, lengths in coupling_matrices(size).items():
+        tensors[f"embeddings.{name}"] = _normal(lengths, generator)
+        if bias:
+            tensors[f"embeddings.{name}_bias"] = torch.zeros(lengths[0])
+    return tensors
 
 
 class Owned(Part):

@@ -22,6 +22,7 @@ from composer.recipe.composition import (
     walk,
 )
 from composer.recipe.findings import MAX_FAULTS, Finding, Path, nearest
+from composer.recipe.invertible import misplaced
 from composer.recipe.meaning import SCORES, composed, composition_of_task, head_task, shape_of
 from composer.recipe.notyet import not_yet
 from composer.recipe.references import Names, check_names, names_of, read_expressions
@@ -98,6 +99,8 @@ def _task(sound: _Sound, path: Path, task: Task) -> Iterator[Finding]:
         yield Finding((*path, "over"), message)
     elif task.over:
         yield from _untrained(sound, (*path, "languages"), task.languages, "this task")
+    if task.over:
+        yield from _invertible(sound, (*path, "adapter"), composition_of_task(str(path[-1]), task))
     yield from _untrained(sound, (*path, "cycle"), task.cycle, "this task")
     fitting = SCORES[task.type]
     if task.score is not None and task.score not in fitting:
@@ -130,6 +133,7 @@ def _composition(sound: _Sound, name: str, value: str | ComposedOf) -> Iterator[
     for part in walk(composition):
         if isinstance(part, Mixture):
             yield from _placements(sound, at, part)
+    yield from _invertible(sound, at, composition)
     if long_form.train is not None:
         yield from _training(sound, path, composition, long_form.train)
         if long_form.task not in (None, long_form.train.task):
@@ -154,6 +158,19 @@ def _placements(sound: _Sound, path: Path, mixture: Mixture) -> Iterator[Finding
     if len(found) > 1:
         which = " and ".join(f"{adapter} ({where})" for where, adapter in found.items())
         message = f"{mixture} mixes placements, {which}; adapters that are mixed share one"
+        yield Finding(path, message)
+
+
+def _invertible(sound: _Sound, path: Path, composition: Composition) -> Iterator[Finding]:
+    """Find an invertible adapter that is not nearest the backbone."""
+    found = set()
+    for name in adapter_names(composition):
+        for adapter in sound.names.languages if name == LANGUAGE else (name,):
+            shape = shape_of(sound.recipe, adapter)
+            if shape is not None and not isinstance(shape, OtherAdapter) and shape.invertible:
+                found.add(name)
+    message = misplaced(composition, found)
+    if message is not None:
         yield Finding(path, message)
 
 

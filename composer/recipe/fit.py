@@ -22,6 +22,7 @@ from composer.recipe.composition import (
     walk,
 )
 from composer.recipe.findings import Finding, Path, Place, dotted, fault_at, show
+from composer.recipe.invertible import coupling_matrices, halves
 from composer.recipe.schema import AdapterShape, BottleneckAdapter, MAdapter, OtherAdapter, Recipe
 from composer.recipe.stages import Stage, TrainComposition, TrainLanguage, TrainTask
 
@@ -89,7 +90,7 @@ def adapter_sites(adapter: AdapterShape, layers: int) -> frozenset[tuple[int, st
 
 
 def adapter_parameters(adapter: AdapterShape, backbone: BackboneShape) -> int:
-    """Count an adapter's weights, its norms included.
+    """Count an adapter's weights, its norms and what it does to the embeddings included.
 
     >>> madapter = MAdapter(kind="madapter", width=32, bias=False)
     >>> adapter_parameters(madapter, BackboneShape(hidden_size=384, layers=1, max_tokens=512))
@@ -104,7 +105,18 @@ def adapter_parameters(adapter: AdapterShape, backbone: BackboneShape) -> int:
         site += width + size + middle * width
     if adapter.train_norm:
         site += 2 * size
-    return site * len(adapter_sites(adapter, backbone.layers))
+    embeddings = coupling_parameters(size, bias=adapter.bias) if adapter.invertible else 0
+    return site * len(adapter_sites(adapter, backbone.layers)) + embeddings
+
+
+def coupling_parameters(hidden_size: int, *, bias: bool) -> int:
+    """Count what an invertible adapter has at the embeddings: d^2 / 2, and 1.5 d biases.
+
+    >>> coupling_parameters(384, bias=True)
+    74304
+    """
+    matrices = coupling_matrices(hidden_size).values()
+    return sum(rows * columns + (rows if bias else 0) for rows, columns in matrices)
 
 
 def mixture_parameters(mixture: Mixture, *, sites: int, hidden_size: int) -> int:
@@ -211,5 +223,11 @@ def _adapter(
         if layer >= shape.layers:
             message = f"the backbone has the layers 0 to {shape.layers - 1}, and no {show(layer)}"
             yield Finding((*path, "leave_out", place), message)
+    if adapter.invertible and not halves(size):
+        message = (
+            "an invertible adapter cuts the hidden size in halves, and the backbone's is "
+            f"{size}; leave `invertible` out"
+        )
+        yield Finding((*path, "invertible"), message)
     if set(range(shape.layers)) <= set(adapter.leave_out):
         yield Finding((*path, "leave_out"), "no layer is left for the adapter")

@@ -29,10 +29,6 @@ def not_yet(recipe: Recipe) -> list[Finding]:
     for name in recipe.compare:
         message = "not yet: comparisons of methods; write the tasks out"
         findings.append(Finding(("compare", name), message, on_key=True))
-    for name, bundle in recipe.bundles.items():
-        if bundle.precision != "float32":
-            message = f"not yet: bundles in {bundle.precision}; use 'float32'"
-            findings.append(Finding(("bundles", name, "precision"), message))
     return findings
 
 
@@ -49,7 +45,5 @@ def _shape(shape: AdapterShape) -> Iterator[tuple[str, str]]:
         yield "scaling", "a learned scaling; give a number"
     if isinstance(shape.reduction_factor, dict):
         yield "reduction_factor", "a reduction factor for each layer; give one number"
-    if shape.invertible:
-        yield "invertible", "invertible adapters; leave `invertible` out"
     if shape.sparsity is not None:
         yield "sparsity", "masked weights; leave `sparsity` out"

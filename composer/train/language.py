@@ -2,7 +2,8 @@
 
 Which tokens are hidden is drawn anew each epoch, from (seed, epoch, batch), so resuming repeats
 nothing. The output layer scores only the tokens that the text uses: a square map in front of
-the backbone's own, frozen token embeddings. It is of no use to a task and is not kept.
+the backbone's own, frozen token embeddings. It is of no use to a task and is not kept. What an
+invertible adapter did to the embeddings is undone just before the scores are taken, as in MAD-X.
 """
 
 import math
@@ -22,6 +23,7 @@ from composer.data.masking import mask_tokens
 from composer.data.sources import read_examples
 from composer.data.tasks import check_examples
 from composer.errors import AdapterError, BackboneError
+from composer.model.arithmetic import Coupling, uncouple
 from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel
 from composer.model.files import write_adapter
@@ -60,7 +62,8 @@ def train_language(stage: TrainLanguage, *, context: StageContext) -> None:
             part.train(active)
 
     def loss(batch: Batch) -> Tensor:
-        return output.loss(model.hidden(batch.tensors), batch.tensors["labels"])
+        hidden = model.hidden(batch.tensors)
+        return output.loss(hidden, batch.tensors["labels"], coupling=adapter.coupling())
 
     job = Job(
         parameters=named_parameters(learnt),
@@ -83,7 +86,9 @@ def train_language(stage: TrainLanguage, *, context: StageContext) -> None:
 
 
 class OutputLayer:
-    """Scores over the tokens in use: (hidden W + b) E^T + c, with E the frozen embeddings.
+    """Scores over the tokens in use: A^-1(hidden W + b) E^T + c, with E the frozen embeddings.
+
+    A is what an invertible adapter does to embeddings; others leave it out.
 
     Args:
         vocabulary: Token ids that the text uses, ascending.
@@ -106,10 +111,12 @@ class OutputLayer:
             }
         ).to(table.device)
 
-    def loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, hidden: Tensor, labels: Tensor, *, coupling: Coupling | None = None) -> Tensor:
         """Give the mean loss over the hidden tokens: (batch, tokens, size), (batch, tokens)."""
         chosen = labels != IGNORED
         inputs = F.linear(hidden[chosen], self.part["weight"], self.part["bias"])
+        if coupling is not None:
+            inputs = uncouple(inputs, coupling)
         scores = F.linear(inputs, self.embeddings, self.part["token_bias"])
         return F.cross_entropy(scores, self.row[labels[chosen]])
 

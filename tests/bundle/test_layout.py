@@ -17,6 +17,18 @@ def without(tensors: dict[str, TensorType], *inner: str) -> dict[str, TensorType
     return {name: one for name, one in tensors.items() if not name.endswith(inner)}
 
 
+COUPLING = types(
+    **{
+        f"embeddings.{which}_{name}": text
+        for which in "fg"
+        for name, text in {
+            "down": "F32[1,2]",
+            "down_bias": "F32[1]",
+            "up": "F32[2,1]",
+            "up_bias": "F16[2]",
+        }.items()
+    }
+)
 ADAPTER = types_of(adapter(3, middle=3, norms=True))
 MIXER = types_of(fusion(units=5, members=2))
 
@@ -33,8 +45,10 @@ MIXER = types_of(fusion(units=5, members=2))
         ("fusion", {**MIXER, **{n: t for n, t in ADAPTER.items() if ".norm" in n}}),
         ("norms", {n: t for n, t in ADAPTER.items() if ".norm" in n}),
         ("head", types_of(head(3))),
+        ("bottleneck", {**types_of(adapter(3)), **COUPLING}),
+        ("madapter", {**ADAPTER, **without(COUPLING, "_bias")}),
     ],
-    ids=range(9),
+    ids=range(11),
 )
 def test_what_training_makes_is_accepted(kind: Kind, tensors: dict[str, TensorType]):
     assert layout_faults(kind, tensors, size=SIZE, layers=LAYERS) == []
@@ -126,11 +140,44 @@ def test_what_training_makes_is_accepted(kind: Kind, tensors: dict[str, TensorTy
             types(weight="F32[3,4]", bais="F32[3]"),
             ["a head has no tensor 'bais'; did you mean 'bias'?", "head: 'bias' is missing"],
         ),
+        (
+            "bottleneck",
+            {**types_of(adapter(3)), **without(COUPLING, "g_up", "f_down")},
+            ["embeddings: 'f_down' is missing", "embeddings: 'g_up' is missing"],
+        ),
+        (
+            "madapter",
+            {**ADAPTER, **COUPLING, "embeddings.g_down": TensorType("F32", (2, 2))},
+            ["embeddings: 'g_down' has the shape [2, 2], not [quarter 1, half 2]"],
+        ),
+        (
+            "bottleneck",
+            types(**{"embeddings.f_dwon": "F32[1,2]", "embeddings.0.f_down": "F32[1,2]"}),
+            [
+                "a bottleneck has no tensor 'embeddings.f_dwon'; did you mean 'f_down'?",
+                "a bottleneck has no tensor 'embeddings.0.f_down'; did you mean 'f_down'?",
+            ],
+        ),
+        (
+            "fusion",
+            types(**{"embeddings.f_down": "F32[1,2]"}),
+            ["a fusion has no tensor 'embeddings.f_down'; one is '0.output.0.up'"],
+        ),
+        (
+            "norms",
+            types(**{"embeddings.f_up": "F32[2,1]"}),
+            ["a norms has no tensor 'embeddings.f_up'; one is '0.output.up'"],
+        ),
     ],
-    ids=range(13),
+    ids=range(18),
 )
 def test_what_does_not_fit_is_said(kind: Kind, tensors: dict[str, TensorType], faults: list[str]):
     assert layout_faults(kind, tensors, size=SIZE, layers=LAYERS) == faults
+
+
+def test_a_hidden_size_without_halves_has_no_invertible_adapter():
+    faults = layout_faults("bottleneck", COUPLING, size=5, layers=LAYERS)
+    assert faults == ["embeddings: the hidden size 5 has no halves for an invertible adapter"]
 
 
 def test_mixers_that_differ_between_sites_show():

@@ -32,6 +32,13 @@ SHAPES = {
     "low3": MAdapter(kind="madapter", placement="pfeiffer", width=8, middle_layers=2),
     "top": BottleneckAdapter(kind="bottleneck", width=4, leave_out=(0,)),
     "bare": BottleneckAdapter(kind="bottleneck", width=4, bias=False),
+    "turned": BottleneckAdapter(
+        kind="bottleneck", width=4, non_linearity="gelu", invertible=True, scaling=0.5
+    ),
+    "turnedbare": MAdapter(kind="madapter", width=4, bias=False, invertible=True),
+    "turnedlow": BottleneckAdapter(
+        kind="bottleneck", placement="pfeiffer", width=4, invertible=True, train_norm=True
+    ),
 }
 
 

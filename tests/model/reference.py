@@ -30,6 +30,28 @@ def up_projection(u: Tensor, w: dict[str, Tensor], site: str, f: str, middle: in
     return z @ w[f"{site}.up"].T + w[f"{site}.up_bias"]
 
 
+def moved(x: Tensor, w: dict[str, Tensor], f: str) -> Tensor:
+    """An invertible adapter at the embeddings: NICE, eq. 2 of Dinh et al. (2015), both ways."""
+    half = x.shape[-1] // 2
+    y1 = x[..., :half] + _half(x[..., half:], w, "f", f)
+    y2 = x[..., half:] + _half(y1, w, "g", f)
+    return torch.cat([y1, y2], -1)
+
+
+def moved_back(y: Tensor, w: dict[str, Tensor], f: str) -> Tensor:
+    half = y.shape[-1] // 2
+    x2 = y[..., half:] - _half(y[..., :half], w, "g", f)
+    x1 = y[..., :half] - _half(x2, w, "f", f)
+    return torch.cat([x1, x2], -1)
+
+
+def _half(x: Tensor, w: dict[str, Tensor], which: str, f: str) -> Tensor:
+    z = x @ w[f"embeddings.{which}_down"].T + w.get(f"embeddings.{which}_down_bias", 0.0)
+    return FUNCTIONS[f](z) @ w[f"embeddings.{which}_up"].T + w.get(
+        f"embeddings.{which}_up_bias", 0.0
+    )
+
+
 def fusion(
     u: Tensor, ups: list[Tensor], w: dict[str, Tensor], prefix: str, key_bias: Tensor
 ) -> Tensor:

@@ -325,14 +325,11 @@ def test_a_fault_in_one_entry_hides_none_in_the_same_or_another(tmp_path: Path):
         ("width: 32", "scaling: learned", "5:learned: adapters.task.scaling: not yet: a learned"),
         ("width: 32", "reduction_factor: {1: 2}".replace("1", "'1'"),
          "5:{'1': adapters.task.reduction_factor: not yet: a reduction factor for each layer"),
-        ("width: 32", "invertible: true", "5:true: adapters.task.invertible: not yet: invertible"),
         ("width: 32", "sparsity: {method: snip}", "5:{method: adapters.task.sparsity: not yet:"),
         ("width: 32", "init: xavier", "5:xavier: adapters.task.init: not yet: init 'xavier'; use"),
         ("domain: {type: text-classification", "domain: {type: multi-label-classification",
          "17:multi-label-classification: tasks.domain.type: not yet: several labels a text"),
         ("over: $language", "cycle: [en, de]", "16:[en: tasks.intent.cycle: not yet: cycling over"),
-        ("[de, ru]}", "[de, ru], precision: int8}",
-         "27:int8: bundles.box.precision: not yet: bundles in int8; use 'float32'"),
         ("profiles:", "compare: {all: {adapters: [task], tasks: [intent]}}\nprofiles:",
          "28:all: compare.all: not yet: comparisons of methods; write the tasks out"),
     ],
@@ -341,6 +338,56 @@ def test_what_is_not_built_yet_parses_and_is_told(tmp_path: Path, old: str, new:
     told = faults_with(tmp_path, old, new)
     assert [one for one in told if one.startswith(fault)]
     assert len(told) == 1
+
+
+THIN, TASK = "thin: {kind: bottleneck,", "task: {kind: madapter,"
+
+
+def moving(*shapes: str) -> dict[str, str]:
+    return {shape: f"{shape} invertible: true," for shape in shapes}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        # `thin` is the languages' and that of the task `domain`, `task` that of `intent`
+        {"$language > fuse(intent, domain)": "$language > intent",
+         '"average(intent, domain)"': "domain", **moving(THIN)},
+        {", over: $language}": "}", "$language > fuse(intent, domain)": "intent > domain",
+         "mad-x: $language > intent": "mad-x: intent", '"average(intent, domain)"': "domain",
+         **moving(TASK)},
+    ],
+)  # fmt: skip
+def test_an_invertible_adapter_may_stand_first(tmp_path: Path, changes: dict[str, str]):
+    text = SOUND
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    assert faults_of(tmp_path, text) == []
+
+
+def test_an_invertible_adapter_is_neither_mixed_nor_on_top(tmp_path: Path):
+    text = SOUND.replace(TASK, moving(TASK)[TASK])
+    told = {fault.message.split(": ")[0]: fault.message for fault in faults_of(tmp_path, text)}
+    assert list(told) == [
+        "tasks.intent.adapter",
+        "compositions.mad-x",
+        "compositions.few-shot.expression",
+        "compositions.mean.expression",
+    ]
+    assert told["compositions.mean.expression"] == (
+        "compositions.mean.expression: intent is invertible and does not stand alone at the start "
+        "of average(intent, domain); it moves the embeddings, which all adapters share, so it is "
+        "neither mixed nor put on top; train it with `invertible: false`"
+    )
+
+
+def test_a_language_that_is_mixed_is_not_invertible(tmp_path: Path):
+    text = SOUND.replace(THIN, moving(THIN)[THIN])
+    text = text.replace("adapter: thin}\ncompo", "adapter: task}\ncompo")
+    text = text.replace("$language > fuse(intent, domain)", "average($language, intent)")
+    (fault,) = faults_of(tmp_path, text)
+    assert fault.message.startswith("compositions.few-shot.expression: $language is invertible and")
 
 
 @pytest.mark.parametrize("kind", ["lora", "prefix", "prompt", "bitfit", "adamix", "full"])

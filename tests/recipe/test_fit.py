@@ -85,6 +85,22 @@ def test_what_does_not_fit_the_backbone_is_told(
     assert misfits(tmp_path, old, new) == faults
 
 
+@pytest.mark.parametrize(("size", "fits"), [(384, True), (386, True), (385, False), (2, False)])
+def test_an_invertible_adapter_needs_a_hidden_size_with_halves(
+    tmp_path: Path, size: int, fits: bool
+):
+    low = "placement: pfeiffer"
+    changes = {"width: 32": "width: 1", "factor: 16": "factor: 2"}
+    recipe = recipe_of(tmp_path, {**changes, low: f"{low}, width: 1, invertible: true"})
+    shape = BackboneShape(hidden_size=size, layers=12, max_tokens=512)
+    told = [str(fault) for fault in check_fit(recipe, shape)]
+    expected = (
+        "adapters.low.invertible: an invertible adapter cuts the hidden size in halves, and the "
+        f"backbone's is {size}; leave `invertible` out"
+    )
+    assert told == ([] if fits else [expected])
+
+
 def test_a_misfit_has_its_path_as_place_where_no_file_is_known(tmp_path: Path):
     recipe = recipe_of(tmp_path, {"width: 32": "width: 400"})
     (fault,) = check_fit(recipe, SHAPE)
@@ -132,8 +148,11 @@ def test_sites_are_two_a_layer_or_one(adapter: AdapterShape, count: int):
         (madapter(width=32, bias=False), 24 * (2 * D + 32) * 32),
         (madapter(width=32), 24 * ((2 * D + 32) * 32 + 32 + 32 + D)),
         (madapter(width=32, middle_layers=3), 24 * ((2 * D + 3 * 32) * 32 + 4 * 32 + D)),
+        (bottleneck(width=32, invertible=True),
+         24 * (2 * D * 32 + 32 + D) + D * D // 2 + 2 * (D // 4 + D // 2)),
+        (madapter(width=32, bias=False, invertible=True), 24 * (2 * D + 32) * 32 + D * D // 2),
     ],
-)
+)  # fmt: skip
 def test_the_weights_of_an_adapter_are_counted(adapter: AdapterShape, count: int):
     assert adapter_parameters(adapter, SHAPE) == count
 

@@ -31,6 +31,9 @@ TRAINING = Training(
     epochs=2, batch_tokens=64, learning_rate=5e-3, threads=1, checkpoint_steps=3, patience=None
 )
 WIDE = BottleneckAdapter(kind="bottleneck", width=8)
+TURNED = BottleneckAdapter(
+    kind="bottleneck", placement="pfeiffer", width=8, non_linearity="gelu", invertible=True
+)
 DEEP = MAdapter(kind="madapter", width=4, train_norm=True)
 INTENT = TaskSettings(type="text-classification", labels=None, pooling="mean", score="accuracy")
 SLOTS = TaskSettings(type="token-classification", labels=None, pooling="mean", score="span-f1")
@@ -142,10 +145,10 @@ def task_stage(
     )
 
 
-def language_stage(tag: str) -> TrainLanguage:
+def language_stage(tag: str, *, shape: AdapterShape = WIDE) -> TrainLanguage:
     return TrainLanguage(
         name=f"language/{tag}",
-        shape=WIDE,
+        shape=shape,
         data=use("text.$language.txt", languages=(tag,)),
         training=TRAINING,
     )

@@ -1,19 +1,27 @@
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from composer.errors import AdapterError, BackboneError, DataError, RecipeError, StoppedError
+from composer.model.arithmetic import couple
 from composer.model.backbone import Backbone
+from composer.model.files import read_adapter
+from composer.model.parts import new_adapter
+from composer.recipe.fit import BackboneShape, trainable_parameters
 from composer.recipe.schema import BottleneckAdapter, Training
+from composer.train.language import OutputLayer
 from composer.train.results import read_scores, read_training
 from tests.tiny import write_tiny_backbone
 from tests.train.conftest import (
     DEEP,
     SLOTS,
     TRAINING,
+    TURNED,
     WARMTH,
     WIDE,
     Workshop,
@@ -49,6 +57,7 @@ STAGES = {
     "spans": task_stage(task=SLOTS, data="slots.jsonl"),
     "regression": task_stage(task=WARMTH, data="warmth.csv"),
     "language": language_stage("en"),
+    "invertible language": language_stage("en", shape=TURNED),
     "fusion": composition_stage("fuse(intent, domain, none)"),
     "gate": composition_stage("gate(intent, domain)", train_norm=True),
     "average": composition_stage("average(intent, domain)"),
@@ -116,7 +125,7 @@ def test_another_seed_gives_other_weights(workshop: Workshop):
     assert one["adapter.safetensors"] != other["adapter.safetensors"]
 
 
-@pytest.mark.parametrize("kind", ["madapter", "fusion", "language"])
+@pytest.mark.parametrize("kind", ["madapter", "fusion", "language", "invertible language"])
 @pytest.mark.parametrize("stop_at", [1, 4, 7])
 def test_a_stopped_training_goes_on_to_the_same_bytes(trained: Workshop, kind: str, stop_at: int):
     expected = bytes_of(trained.run(STAGES[kind], run="whole"))
@@ -223,6 +232,57 @@ def test_a_language_adapter_lowers_the_held_out_loss(workshop: Workshop):
     done = read_training(workshop.run(language_stage("de")))
     scores = [entry["score"] for entry in done.history]
     assert scores[-1] > scores[0]
+
+
+def test_an_invertible_language_adapter_learns_and_is_counted_and_read_again(workshop: Workshop):
+    changes = {"epochs": 6, "learning_rate": 1e-2}
+    longer = Training(**TRAINING.model_dump() | changes)
+    stage = replace(language_stage("de", shape=TURNED), training=longer)
+    out = workshop.run(stage)
+    done = read_training(out)
+    scores = [entry["score"] for entry in done.history]
+    assert scores[-1] > scores[0]
+    shape = BackboneShape(hidden_size=32, layers=2, max_tokens=64)
+    assert done.trainable_parameters == trainable_parameters(stage, backbone=shape, shapes={})
+    adapter = read_adapter(out, opened(workshop))
+    assert adapter.shape == TURNED
+    fresh = new_adapter(
+        TURNED,
+        sites=opened(workshop).norms,
+        size=32,
+        generator=torch.Generator().manual_seed(TRAINING.seed),
+    )
+    coupled = [name for name in adapter.names if name.startswith("embeddings.")]
+    assert len(coupled) == 8
+    for name in coupled:
+        assert not torch.equal(adapter[name], fresh[name]), name
+
+
+def test_the_embeddings_are_undone_before_the_scores_of_a_language(workshop: Workshop):
+    backbone = opened(workshop)
+    adapter = new_adapter(
+        TURNED, sites=backbone.norms, size=32, generator=torch.Generator().manual_seed(0)
+    )
+    with torch.no_grad():
+        for name in adapter.names:
+            adapter[name].mul_(30.0)
+    output = OutputLayer(np.arange(10), backbone)
+    with torch.no_grad():
+        output.part["weight"].copy_(torch.eye(32))
+    vectors = torch.randn(2, 3, 32, generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([[1, -100, 2], [-100, 3, 4]])
+    coupling = adapter.coupling()
+    assert coupling is not None
+    expected = output.loss(vectors, labels)
+    turned = couple(vectors, coupling)
+    assert torch.allclose(output.loss(turned, labels, coupling=coupling), expected, rtol=1e-5)
+    assert not torch.allclose(output.loss(turned, labels), expected, rtol=1e-2)
+
+
+def test_an_invertible_task_adapter_over_a_language_is_refused(workshop: Workshop):
+    workshop.run(language_stage("en"))
+    with pytest.raises(AdapterError, match="task-adapter is invertible and does not stand alone"):
+        workshop.run(task_stage(over={"en": "language/en"}, shape=TURNED))
 
 
 def test_an_adapter_of_another_backbone_is_refused(trained: Workshop, tmp_path: Path):
