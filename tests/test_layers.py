@@ -15,7 +15,18 @@ from pathlib import Path
 
 import pytest
 
-LAYERS = ["errors", "recipe", "bundle", "data", "model", "train", "engine", "report", "cli"]
+LAYERS = [
+    "errors",
+    "recipe",
+    "bundle",
+    "data",
+    "device",
+    "model",
+    "train",
+    "engine",
+    "report",
+    "cli",
+]
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "composer"
 TOP = {"__init__.py", "__main__.py"}
@@ -28,6 +39,9 @@ DOORS = {
     "filelock": {"data/samples/backbones.py", "engine/backbones.py", "engine/store.py"},
     "hassil": {"data/samples/grammar.py", "data/samples/sampling.py"},
     "huggingface_hub": {"engine/backbones.py"},
+    "model_signing": {"bundle/signing.py"},
+    "onnx": {"model/graph.py", "model/graph_files.py"},
+    "onnxruntime": {"device/session.py", "device/unpacking.py", "model/graph_files.py"},
     "pydantic_core": {"recipe/validation.py"},
     "rich": {"report/layout.py"},
     "ruamel": {"recipe/documents.py"},
@@ -40,7 +54,7 @@ DOORS = {
 # A library that is at home in whole layers -> these.
 HOMES = {
     "click": {"cli"},
-    "numpy": {"bundle", "data", "model", "train"},
+    "numpy": {"bundle", "data", "device", "model", "train"},
     "pydantic": {"recipe", "bundle", "model", "train", "engine"},
     "torch": {"model", "train"},
 }
@@ -60,9 +74,11 @@ FUNCTION_LINES = 45
 FILE_LINES = 400
 LONG_FUNCTIONS = {
     "bundle/writer.py:write_bundle": "eleven arguments, each with its line in the docstring",
+    "cli/bundles.py:stored_bundle": "six arguments, each with its line in the docstring",
     "cli/plan.py:command": "its options, its example, and two ways to print one table",
     "cli/run.py:command": "its options, its example, and imports that wait until it is run",
     "data/sources.py:read_examples": "one match over the kinds of sources, and its docstring",
+    "recipe/keys.py:_own_settings": "one match, a case for each kind of stage",
     "engine/single.py:fuse_stage": "nine arguments, each with its line in the docstring",
 }
 LONG_FILES = {
@@ -195,7 +211,7 @@ def test_every_library_stays_in_its_layers(library: str):
     assert users == HOMES[library]
 
 
-@pytest.mark.parametrize("library", ["pickle", "dill", "cloudpickle", "onnx", "yaml", "pandas"])
+@pytest.mark.parametrize("library", ["pickle", "dill", "cloudpickle", "yaml", "pandas"])
 def test_what_is_met_nowhere(library: str):
     users = [
         name_of(p) for p in MODULES if library in {n.split(".")[0] for n in imports(tree_of(p))}

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    BertConfig,
+    BertModel,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+)
 
 SENTENCES = [
     "turn on the lamp in the kitchen",
@@ -73,6 +80,25 @@ def write_tiny_roberta(folder: Path, *, seed: int = 0) -> Path:
         type_vocab_size=1,
     )
     _write(folder, XLMRobertaModel(config, add_pooling_layer=False), tokenizer, seed)
+    return folder
+
+
+def write_tiny_family(folder: Path, family: str, *, seed: int = 0) -> Path:
+    """Write an encoder of another family with random weights; `family` is its `model_type`."""
+    tokenizer = tiny_tokenizer()
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    if family == "distilbert":
+        sizes = {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 4}
+    else:
+        sizes["intermediate_size"] = 64
+    config = AutoConfig.for_model(
+        family,
+        vocab_size=tokenizer.get_vocab_size(),
+        max_position_embeddings=66,
+        pad_token_id=0,
+        **sizes,
+    )
+    _write(folder, AutoModel.from_config(config), tokenizer, seed)
     return folder
 
 

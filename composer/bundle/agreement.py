@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from composer.bundle.compositions import composition_faults
+from composer.bundle.graph_agreement import graph_faults
 from composer.bundle.jsontext import one_line
 from composer.bundle.layout import layout_faults
 from composer.bundle.manifest import BACKBONE, MANIFEST, TOKENIZER, Manifest
@@ -62,6 +63,7 @@ def _faults(manifest: Manifest) -> Iterator[str]:
     for name, composition in manifest.compositions.items():
         for fault in composition_faults(composition, manifest):
             yield f"compositions.{name}: {fault}"
+    yield from graph_faults(manifest)
     yield from _use_faults(manifest)
 
 
@@ -127,7 +129,7 @@ def _use_faults(manifest: Manifest) -> Iterator[str]:
             yield f"self_test.cases[{number}]: no composition {case.composition!r}"
             continue
         width = known[case.composition].outputs
-        if any(len(row) != width for row in case.expected):
+        if any(len(row) != width for row in (*case.expected, *(case.by_graph or ()))):
             yield f"self_test.cases[{number}]: rows of outputs must have {width} numbers"
     needed = {"backbone", *(f"part/{name}" for name in manifest.parts)}
     for name in sorted(needed - manifest.licences.keys()):

@@ -12,7 +12,6 @@
 
 A zip of that folder is a bundle too (`composer.bundle.archive`). The file is canonical JSON,
 and `digest` is the SHA-256 of it with the digest left empty: no byte can change unnoticed.
-The backbone itself is not in a bundle.
 """
 
 import hashlib
@@ -22,12 +21,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, ValidationError
 
+from composer.bundle.graphs import GraphRecord
 from composer.bundle.jsontext import canonical_json, one_line, parse_json
 from composer.bundle.records import (
     BackboneRecord,
     CompositionName,
     CompositionRecord,
     FileRecord,
+    GraphName,
     Licence,
     PartName,
     PartRecord,
@@ -39,7 +40,7 @@ from composer.bundle.records import (
 from composer.errors import BundleError
 from composer.recipe.schema import LanguageTag
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 BACKBONE = "backbone.json"
 TOKENIZER = "tokenizer.json"
@@ -57,6 +58,7 @@ class Manifest(Record):
         backbone: What it was made for.
         parts: Name -> part.
         files: Name -> every other file but the manifest.
+        graphs: Name -> graph of the backbone, all in one precision; none: parts only.
         compositions: Name -> composition.
         languages: Of all compositions, sorted.
         scores: Sorted.
@@ -67,11 +69,12 @@ class Manifest(Record):
         digest: SHA-256 of the canonical form with an empty digest.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     composer: Annotated[str, Field(min_length=1, max_length=100)]
     backbone: BackboneRecord
     parts: Annotated[dict[PartName, PartRecord], Field(min_length=1)]
     files: dict[str, FileRecord]
+    graphs: dict[GraphName, GraphRecord] = {}
     compositions: Annotated[dict[CompositionName, CompositionRecord], Field(min_length=1)]
     languages: tuple[LanguageTag, ...] = ()
     scores: tuple[ScoreRecord, ...] = ()
@@ -148,5 +151,10 @@ def _refuse_other_formats(number: object, place: str) -> None:
         raise BundleError(
             f"{place}: format {number} was made by a later composer; this one reads format "
             f"{FORMAT}: upgrade adapter-composer"
+        )
+    if type(number) is int and 0 < number:
+        raise BundleError(
+            f"{place}: format {number} was made by an earlier composer; this one reads format "
+            f"{FORMAT}: export it again"
         )
     raise BundleError(f"{place}: format {number!r:.80} is unknown; this composer reads {FORMAT}")

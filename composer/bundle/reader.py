@@ -20,6 +20,7 @@ import numpy as np
 from composer.bundle.agreement import refuse_disagreement
 from composer.bundle.archive import ArchiveSource
 from composer.bundle.fingerprint import Fingerprints, fingerprints_of
+from composer.bundle.graphs import WEIGHTS, graph_file
 from composer.bundle.jsontext import canonical_json, one_line, parse_json
 from composer.bundle.manifest import (
     BACKBONE,
@@ -30,6 +31,7 @@ from composer.bundle.manifest import (
     parse_manifest,
 )
 from composer.bundle.records import FILE_LIMIT, FileRecord
+from composer.bundle.signing import signature_beside, verify_manifest
 from composer.bundle.source import FolderSource, Source, chunks, read_file
 from composer.bundle.tensors import parse_tensors
 from composer.errors import BundleError, did_you_mean
@@ -75,6 +77,18 @@ class OpenedBundle:
         """Read `tokenizer.json`."""
         return self.read_file(TOKENIZER)
 
+    def read_graph(self, name: str) -> bytes:
+        """Read a graph's structure."""
+        graphs = self.manifest.graphs
+        if name not in graphs:
+            raise BundleError(f"{self.path}: no graph {name!r}; {did_you_mean(name, graphs)}")
+        return self.read_file(graph_file(name))
+
+    def read_graph_weights(self) -> dict[str, np.ndarray]:
+        """Read the frozen weights that the graphs share."""
+        data = _read_checked(self.source, WEIGHTS, self.manifest.files[WEIGHTS])
+        return parse_tensors(data, place=f"{self.path}: {WEIGHTS}", error=BundleError)
+
     def read_file(self, name: str) -> bytes:
         """Read a file that the manifest lists and that is no part."""
         files = self.manifest.files
@@ -102,15 +116,22 @@ class OpenedBundle:
         )
 
 
-def open_bundle(path: str | Path) -> OpenedBundle:
+def open_bundle(
+    path: str | Path, *, public_key: str | Path | None = None, signature: str | Path | None = None
+) -> OpenedBundle:
     """Open a bundle and check all of it: names, sizes, hashes, shapes, types, numbers.
 
     Args:
         path: The folder, or the zip of one.
+        public_key: PEM file of who is trusted; the bundle must be signed with it.
+        signature: The detached signature; left out, `home.sig` beside `home` or `home.zip`.
 
     Raises:
         BundleError: For the first thing that is wrong; nothing of it is used then.
+        MissingExtraError: A signature is asked for, and `model-signing` is not installed.
     """
+    if signature is not None and public_key is None:
+        raise BundleError(f"{signature}: a signature says nothing without the public key of whom")
     path = Path(path)
     if not os.path.exists(path):
         raise BundleError(f"{path} does not exist, or cannot be read")
@@ -118,6 +139,13 @@ def open_bundle(path: str | Path) -> OpenedBundle:
         raise BundleError(f"{path} is a symbolic link; give the bundle itself")
     source = FolderSource(path) if os.path.isdir(path) else ArchiveSource(path)
     manifest = read_manifest(source)
+    if public_key is not None:
+        verify_manifest(
+            manifest.to_bytes(),  # what was read: no other bytes are accepted
+            key=Path(public_key),
+            signature=signature_beside(path) if signature is None else Path(signature),
+            place=str(path),
+        )
     listed = manifest.listed()
     _check_listing(source, listed)
     for name, record in listed.items():

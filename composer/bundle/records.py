@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from composer.bundle.header import TensorType
 from composer.bundle.layout import Kind
 from composer.recipe.meaning import class_count
-from composer.recipe.schema import LanguageTag, Score, Split, TaskType
+from composer.recipe.schema import GraphPrecision, LanguageTag, Score, Split, TaskType
 
 FILE_LIMIT = 2**31  # bytes
 
@@ -24,6 +24,7 @@ PartName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_@-]{0,99}(\.[a-z]{
 CompositionName = Annotated[
     str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}(:[A-Za-z0-9-]{2,40})?$")
 ]
+GraphName = Annotated[str, Field(pattern=r"^graph(-[2-9])?$")]
 Licence = Annotated[str, Field(pattern=r"^[A-Za-z0-9.+() :-]{1,200}$")]
 Type = Annotated[str, AfterValidator(_tensor_type)]
 Count = Annotated[int, Field(ge=1)]
@@ -63,6 +64,8 @@ class BackboneRecord(Record):
         hidden_size: Numbers a token.
         layers: How many.
         max_tokens: Longest input, in tokens with the special ones.
+        parameters: Numbers in it, its token embeddings included.
+        token_parameters: Numbers in its token embeddings.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
@@ -75,6 +78,8 @@ class BackboneRecord(Record):
     hidden_size: Annotated[int, Field(ge=1, le=2**20)]
     layers: Annotated[int, Field(ge=1, le=1000)]
     max_tokens: Annotated[int, Field(ge=1, le=2**20)]
+    parameters: Count
+    token_parameters: Count
 
 
 class PartRecord(FileRecord):
@@ -115,6 +120,7 @@ class CompositionRecord(Record):
         labels: The label set in order; empty for a regression.
         pooling: How a sentence becomes one vector.
         languages: What it is meant for.
+        graph: Which graph of the bundle runs it; None: the bundle has none.
     """
 
     expression: str
@@ -124,6 +130,7 @@ class CompositionRecord(Record):
     labels: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     pooling: Literal["mean", "first"] = "mean"
     languages: tuple[LanguageTag, ...] = ()
+    graph: GraphName | None = None
 
     @property
     def outputs(self) -> int:
@@ -132,7 +139,7 @@ class CompositionRecord(Record):
 
 
 class ScoreRecord(Record):
-    """A score that was measured, in float32.
+    """A score that was measured.
 
     Attributes:
         composition: Its name in the bundle.
@@ -143,6 +150,7 @@ class ScoreRecord(Record):
         n: How many examples.
         seed: Of the training.
         data_digest: Of the data that was scored.
+        precision: float32: of the trained model; else of the bundle's graph.
     """
 
     composition: CompositionName
@@ -153,6 +161,7 @@ class ScoreRecord(Record):
     n: Count
     seed: Annotated[int, Field(ge=0)]
     data_digest: Sha256
+    precision: GraphPrecision = "float32"
 
 
 class SelfTestCase(Record):
@@ -163,12 +172,14 @@ class SelfTestCase(Record):
         text: The sentence.
         pair: The second sentence of a pair.
         expected: A row of the head's outputs; for token classification one row a token.
+        by_graph: The same of the bundle's graph, where its precision is not float32.
     """
 
     composition: CompositionName
     text: Annotated[str, Field(min_length=1)]
     pair: str | None = None
     expected: Annotated[tuple[tuple[float, ...], ...], Field(min_length=1)]
+    by_graph: tuple[tuple[float, ...], ...] | None = None
 
 
 class SelfTest(Record):
@@ -176,8 +187,11 @@ class SelfTest(Record):
 
     Attributes:
         tolerance: Largest difference, as a share of the largest expected output.
+        graph_tolerance: The same where a graph's precision is not float32: processors round
+            8-bit products in their own ways.
         cases: Inputs and outputs.
     """
 
     tolerance: Annotated[float, Field(gt=0, le=1)] = 1e-4
+    graph_tolerance: Annotated[float, Field(gt=0, le=1)] = 0.05
     cases: tuple[SelfTestCase, ...] = ()

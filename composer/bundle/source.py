@@ -46,9 +46,9 @@ class FolderSource:
 
     def sizes(self) -> dict[str, int]:
         """Walk the folder; what is neither a plain file nor the folder of parts is refused."""
-        found = {name: size for name, size in _walk(self.path) if name != PARTS}
+        found = {name: size for name, size in _walk(self.path, inner=False) if name != PARTS}
         if (self.path / PARTS).is_dir():
-            inner = _walk(self.path / PARTS)
+            inner = _walk(self.path / PARTS, inner=True)
             found.update({f"{PARTS}/{name}": size for name, size in inner})
         return dict(sorted(found.items()))
 
@@ -81,7 +81,7 @@ def chunks(source: Source, name: str) -> Iterator[bytes]:
             yield chunk
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, int]]:
+def _walk(folder: Path, *, inner: bool) -> Iterator[tuple[str, int]]:
     """Tell name and size of what is in a folder, but not in its folders."""
     try:
         entries = list(islice(os.scandir(folder), FILES_LIMIT + 1))
@@ -91,7 +91,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, int]]:
     if len(found) > FILES_LIMIT:
         raise BundleError(f"{folder} has more than {FILES_LIMIT:,} files")
     for entry, status in found:
-        if stat.S_ISDIR(status.st_mode) and (folder.name == PARTS or entry.name != PARTS):
+        if stat.S_ISDIR(status.st_mode) and (inner or entry.name != PARTS):
             raise BundleError(f"{folder}: the folder {entry.name!r} does not belong there")
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
             raise BundleError(f"{folder}: {entry.name!r} is not a plain file (a link or a device)")

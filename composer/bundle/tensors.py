@@ -3,7 +3,7 @@
     write_tensors(folder / "adapter.safetensors", {"0.output.down": array, ...})
     read_tensors(folder / "adapter.safetensors", expected={"0.output.down": (24, 384), ...})
 
-Tensors lie in the order of their names. Types: F32, F16, I64, I32, U8, BOOL. Every number is
+Tensors lie in the order of their names. Types: F32, F16, I64, I32, U8, I8, BOOL. Every number is
 finite. Reading takes as much memory as the file has bytes, and at most `max_bytes`.
 """
 
@@ -25,6 +25,7 @@ DTYPES: dict[str, np.dtype] = {
     "I64": np.dtype("<i8"),
     "I32": np.dtype("<i4"),
     "U8": np.dtype("u1"),
+    "I8": np.dtype("i1"),
     "BOOL": np.dtype("?"),
 }
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}

@@ -23,6 +23,7 @@ from composer.bundle.files import (
     write_bytes,
     write_json,
 )
+from composer.bundle.graphs import WEIGHTS, GraphRecord, graph_file
 from composer.bundle.jsontext import canonical_json, parse_json
 from composer.bundle.layout import Kind
 from composer.bundle.manifest import BACKBONE, MANIFEST, TOKENIZER, Manifest, build_manifest
@@ -61,6 +62,21 @@ class NewPart:
     licence: str = "unknown"
 
 
+@dataclass(frozen=True, kw_only=True)
+class NewGraphs:
+    """Graphs of the backbone that are to be written.
+
+    Attributes:
+        records: Name -> what it can run.
+        structures: Name -> bytes of the `.onnx` file.
+        weights: Name -> array of all that the structures name.
+    """
+
+    records: Mapping[str, GraphRecord]
+    structures: Mapping[str, bytes]
+    weights: Mapping[str, np.ndarray]
+
+
 def write_bundle(
     target: str | Path,
     *,
@@ -70,6 +86,7 @@ def write_bundle(
     tokenizer: bytes,
     parts: Mapping[str, NewPart],
     compositions: Mapping[str, CompositionRecord],
+    graphs: NewGraphs | None = None,
     scores: Iterable[ScoreRecord] = (),
     licences: Mapping[str, str] | None = None,
     recipe: Mapping[str, object] | None = None,
@@ -86,6 +103,7 @@ def write_bundle(
         tokenizer: The bytes of the backbone's `tokenizer.json`.
         parts: Name -> part.
         compositions: Name -> what the device can ask for.
+        graphs: The backbone for devices; None: parts only.
         scores: In any order.
         licences: SPDX expressions of "backbone" and "data/NAME"; the parts say their own.
         recipe: As read, without paths of this machine.
@@ -102,11 +120,13 @@ def write_bundle(
     languages = {tag for composition in compositions.values() for tag in composition.languages}
     with unfinished_folder(target) as folder:
         written, files = _write_files(folder, parts, backbone_tensors, tokenizer)
+        files |= _write_graphs(folder, graphs) if graphs else {}
         values = {
             "composer": composer,
             "backbone": backbone,
             "parts": written,
             "files": files,
+            "graphs": graphs.records if graphs else {},
             "compositions": dict(compositions),
             "languages": sorted(languages),
             "scores": sorted(scores, key=lambda score: score.model_dump_json()),
@@ -183,6 +203,14 @@ def _write_files(
     write_bytes(folder / TOKENIZER, tokenizer)
     files = {name: _record(folder / name) for name in (BACKBONE, TOKENIZER)}
     return written, files
+
+
+def _write_graphs(folder: Path, graphs: NewGraphs) -> dict[str, dict[str, object]]:
+    names = {graph_file(name): structure for name, structure in graphs.structures.items()}
+    for name, structure in names.items():
+        write_bytes(folder / name, structure)
+    write_tensors(folder / WEIGHTS, graphs.weights)
+    return {name: _record(folder / name) for name in (*names, WEIGHTS)}
 
 
 def _write_part(folder: Path, name: str, part: NewPart) -> dict[str, object]:

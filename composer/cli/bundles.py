@@ -41,6 +41,8 @@ def stored_bundle(
     names: Sequence[str],
     *,
     languages: Sequence[str] = (),
+    precision: str | None = None,
+    part_precision: str = "float32",
     place: str = "command line",
 ) -> StoredBundle:
     """Find the bundle of names in the store, or make it.
@@ -49,6 +51,8 @@ def stored_bundle(
         command: What all commands share.
         names: Of tasks and compositions, or of one bundle.
         languages: To bind `$language` to, where it occurs.
+        precision: Of the backbone's graph; None: parts only.
+        part_precision: Of what was trained.
         place: Where the names were found, for messages.
 
     Raises:
@@ -61,7 +65,14 @@ def stored_bundle(
         ref = resolve(command.store, names[0], kinds=(*PARTS, "bundle"), place=place)
         if ref.kind == "bundle":
             return _found(command, ref)
-    wanted = export_stage(command, names, bundle="export", languages=languages)
+    wanted = export_stage(
+        command,
+        names,
+        bundle="export",
+        languages=languages,
+        precision=precision,
+        part_precision=part_precision,
+    )
     _, result = carry_out(wanted, command)
     (stage,) = wanted.stages
     stored = result.results[stage.name]

@@ -3,7 +3,7 @@
 import codecs
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,8 @@ from composer.errors import BundleError, DataError, Fault, RecipeError
 if TYPE_CHECKING:
     from composer.bundle.reader import OpenedBundle
     from composer.data.examples import Example
+    from composer.data.predictions import Prediction
     from composer.engine.single import Command
-    from composer.model.predictor import Prediction, Predictor
     from composer.recipe.schema import Backbone
 
 
@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 def command(**given: Any) -> None:
     """Predict texts with a bundle or a trained composition.
 
-    SOURCE is a bundle (folder or .zip), or a name in the store. TEXTS are read from the command
-    line, or one a line from standard input.
+    SOURCE is a bundle (folder or .zip), or a name in the store. A bundle that holds its backbone
+    is run as a device runs it, without torch; `--backbone` runs it on torch. TEXTS are read from
+    the command line, or one a line from standard input.
 
     \b
     Example:
@@ -51,8 +52,8 @@ def command(**given: Any) -> None:
     shared = read_command(given)
     bundle, block = _open(given["source"], given["languages"], shared)
     name = _composition(bundle, given["composition"])
-    predictor = _predictor(bundle, name, block, shared)
-    found = predictor.predict(examples, truncate=given["truncate"])
+    predict = _predictor(bundle, name, block, shared)
+    found = predict(examples, truncate=given["truncate"])
     _refuse_overflow(found, bundle, name)
     texts = [one.text for one in examples]
     if given["as_json"]:
@@ -104,22 +105,27 @@ def _lines() -> Iterator[tuple[str, str]]:
 
 def _open(
     source: str, languages: Sequence[str], shared: "Command"
-) -> "tuple[OpenedBundle, Backbone]":
-    """Open a bundle by path, or one of the store by name; and say which backbone it is for."""
+) -> "tuple[OpenedBundle, Backbone | None]":
+    """Open a bundle by path, or one of the store by name.
+
+    Returns:
+        The bundle, and the backbone to put it on; None: the one that lies in it.
+    """
     from composer.bundle.reader import open_bundle
 
     asked = None if shared.backbone is None else _asked_backbone(shared.backbone)
     path = Path(source)
     if path.exists() or path.suffix == ".zip":
         bundle = open_bundle(path)
-        return bundle, asked or _recorded_backbone(bundle)
+        return bundle, asked or (None if bundle.manifest.graphs else _recorded_backbone(bundle))
     place = "SOURCE (no such file or folder)"
     found = stored_bundle(shared, [source], languages=languages, place=place)
-    return open_bundle(found.folder), asked or found.backbone
+    bundle = open_bundle(found.folder)
+    return bundle, asked or (None if bundle.manifest.graphs else found.backbone)
 
 
 def _composition(bundle: "OpenedBundle", asked: str | None) -> str:
-    from composer.model.bundled import find_composition
+    from composer.device.bundle import find_composition
 
     known = list(bundle.manifest.compositions)
     if asked is None and len(known) > 1:
@@ -129,8 +135,13 @@ def _composition(bundle: "OpenedBundle", asked: str | None) -> str:
 
 
 def _predictor(
-    bundle: "OpenedBundle", name: str, block: "Backbone", shared: "Command"
-) -> "Predictor":
+    bundle: "OpenedBundle", name: str, block: "Backbone | None", shared: "Command"
+) -> "Callable[..., list[Prediction]]":
+    """Give what predicts: ONNX Runtime where the backbone lies in the bundle, else torch."""
+    if block is None:
+        from composer.device.bundle import Bundle
+
+        return Bundle(bundle).use(name).predict_examples
     from composer.data.samples.backbones import default_cache
     from composer.engine.backbones import backbone_folder
     from composer.model.backbone import open_backbone
@@ -140,7 +151,7 @@ def _predictor(
     limit = bundle.manifest.backbone.max_tokens
     backbone = open_backbone(folder, precision="float32", max_tokens=limit)
     check_backbone(bundle, folder, backbone)
-    return open_composition(bundle, name, backbone)
+    return open_composition(bundle, name, backbone).predict
 
 
 def _refuse_overflow(found: "Sequence[Prediction]", bundle: "OpenedBundle", name: str) -> None:
@@ -184,7 +195,7 @@ def _block(values: Mapping[str, object]) -> "Backbone":
 
 
 def _plain(text: str, one: "Prediction") -> dict[str, object]:
-    from composer.train.evaluation import plain_value
+    from composer.data.predictions import plain_value
 
     return {"text": text, "prediction": plain_value(one.value), "confidence": one.confidence}
 

@@ -217,7 +217,8 @@ def export_stage(
     *,
     bundle: str,
     languages: Sequence[str] = (),
-    precision: str = "float32",
+    precision: str | None = None,
+    part_precision: str = "float32",
 ) -> Wanted:
     """Want a bundle of stored tasks and compositions, with the scores that the store has.
 
@@ -226,7 +227,8 @@ def export_stage(
         names: Of stored tasks or compositions.
         bundle: Name of the bundle.
         languages: To bind `$language` to, where it occurs.
-        precision: Of the exported graph.
+        precision: Of the backbone's graph; None: parts only.
+        part_precision: Of what was trained.
     """
     made = StoredRecipe(command.store, command.folder)
     exported = [made.add(name, kinds=("task", "composition")) for name in names]
@@ -237,6 +239,7 @@ def export_stage(
         "compositions": exported,
         "languages": list(languages),
         "precision": precision,
+        "part_precision": part_precision,
     }
     return with_scores(_finish(command, made, f"bundle/{bundle}"), command.store)
 

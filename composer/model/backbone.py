@@ -51,6 +51,8 @@ class Backbone:
         max_tokens: The longest input, with special tokens.
         pad_id: Token that fills short rows.
         precision: "float32" or "bfloat16", of the operands of frozen matrix products.
+        architecture: Its `model_type`.
+        config: What composer read of its `config.json`.
 
     Any number of threads may predict on one backbone at a time, each with its own composition,
     and one may train beside them; but training with the backbone's own dropout wants it alone.
@@ -65,6 +67,8 @@ class Backbone:
     max_tokens: int
     pad_id: int
     precision: str
+    architecture: str
+    config: EncoderConfig
     _users: _Users = field(default_factory=_Users, repr=False)
 
     @property
@@ -149,6 +153,8 @@ def open_backbone(folder: Path, *, precision: str, max_tokens: int | None = None
         max_tokens=_longest(shape, max_tokens),
         pad_id=config.pad_token_id,
         precision=precision,
+        architecture=kind,
+        config=config,
     )
 
 

@@ -16,7 +16,7 @@ from composer.bundle.records import CompositionRecord, SelfTestCase
 from composer.bundle.shapes import read_shape
 from composer.data.encode import Encoder
 from composer.data.examples import Example
-from composer.errors import BundleError, did_you_mean
+from composer.errors import BundleError
 from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel
 from composer.model.files import HeadFile
@@ -42,21 +42,6 @@ def check_backbone(bundle: OpenedBundle, folder: Path, backbone: Backbone) -> No
             raise BundleError(
                 f"{bundle.path}: backbone.{field}: {said!r:.80}, and the backbone's is {found!r}"
             )
-
-
-def find_composition(bundle: OpenedBundle, asked: str) -> str:
-    """Give the name of a composition that is asked for by name or by expression.
-
-    Raises:
-        BundleError: There is none; the message names the nearest.
-    """
-    known = bundle.manifest.compositions
-    if asked in known:
-        return asked
-    for name, record in known.items():
-        if record.expression == asked:
-            return name
-    raise BundleError(f"{bundle.path}: no composition {asked!r}; {did_you_mean(asked, known)}")
 
 
 def open_composition(bundle: OpenedBundle, name: str, backbone: Backbone) -> Predictor:

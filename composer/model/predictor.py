@@ -5,31 +5,16 @@ predictor.predict([Example(text="turn on the lamp")])
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from composer.data.batches import batch_plan, collate
-from composer.data.bio import spans_of_tags
 from composer.data.encode import Encoded, Encoder
-from composer.data.examples import Example, Span
+from composer.data.examples import Example
+from composer.data.predictions import Prediction, read_logits
 from composer.model.composed import ComposedModel
 from composer.model.files import HeadFile
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """What a head says about one input.
-
-    Attributes:
-        value: A label, a number, or spans in the order of the text.
-        confidence: Probability of the label; of spans the least of their tokens'; None for a
-            number.
-    """
-
-    value: str | float | tuple[Span, ...]
-    confidence: float | None
 
 
 class Predictor:
@@ -103,12 +88,5 @@ class Predictor:
         return self.model(batch, language=language).float().cpu()  # type: ignore[no-any-return]
 
     def _read(self, logits: Tensor, example: Example, row: Encoded) -> Prediction:
-        if self.about.type == "regression":
-            return Prediction(value=float(logits[0]), confidence=None)
-        shares, best = torch.softmax(logits, dim=-1).max(dim=-1)
-        if self.about.type == "token-classification":
-            spans = spans_of_tags(
-                best.tolist(), text=example.text, offsets=row.offsets, labels=self.about.labels
-            )
-            return Prediction(value=spans, confidence=float(shares.min()))
-        return Prediction(value=self.about.labels[int(best)], confidence=float(shares))
+        about = self.about
+        return read_logits(logits.numpy(), example, row, type=about.type, labels=about.labels)

@@ -216,6 +216,7 @@ def _bundle(recipe: Recipe, uses: Mapping[str, _Use], scored: list[_Scored], nam
         compositions=compositions,
         parts=parts,
         precision=bundle.precision,
+        part_precision=bundle.part_precision,
         training=Training(threads=recipe.training.threads),
     )
 

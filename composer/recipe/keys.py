@@ -174,6 +174,7 @@ def _own_settings(stage: Stage, needs: Mapping[str, str], digest: str) -> Settin
                 "compositions": [_bundled(one, needs) for one in stage.compositions],
                 "parts": {name: needs[part] for name, part in stage.parts.items()},
                 "bundle_precision": stage.precision,
+                "part_precision": stage.part_precision,
                 "training": _some(stage.training, "threads"),
             }
     assert_never(stage)

@@ -17,6 +17,8 @@ from composer.recipe.composition import Composition
 from composer.recipe.schema import (
     AdapterShape,
     DataSource,
+    GraphPrecision,
+    PartPrecision,
     Score,
     Split,
     TaskType,
@@ -165,7 +167,8 @@ class Export:
     name: str  # "bundle/home"
     compositions: tuple[BundledComposition, ...]
     parts: Mapping[str, str]
-    precision: str
+    precision: GraphPrecision | None  # of the backbone in it; None: parts only
+    part_precision: PartPrecision
     training: Training  # threads only
 
     @property

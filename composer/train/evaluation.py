@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from composer.bundle.files import write_bytes
-from composer.data.examples import Example, Span
+from composer.data.examples import Example
+from composer.data.predictions import Prediction, Value, plain_value
 from composer.model.adapters import Site
 from composer.model.composed import ComposedModel
-from composer.model.predictor import Prediction, Predictor
+from composer.model.predictor import Predictor
 from composer.recipe.composition import mixers_of
 from composer.recipe.schema import TaskType
 from composer.recipe.stages import Evaluate
@@ -27,8 +28,6 @@ from composer.train.labelled import read_split, truncates, where
 from composer.train.metrics import all_scores
 from composer.train.results import MeanShares, ScoresFile, read_training
 from composer.train.setup import encoder_for, prepare
-
-Value = str | float | tuple[Span, ...]
 
 
 def evaluate(stage: Evaluate, *, context: StageContext) -> None:
@@ -135,14 +134,3 @@ def _write_predictions(
         for example, right, one in zip(examples, gold, found, strict=True)
     ]
     write_bytes(context.out / "predictions.jsonl", "".join(f"{line}\n" for line in lines).encode())
-
-
-def plain_value(value: Value) -> object:
-    """Give a value as JSON has it: spans as objects.
-
-    >>> plain_value((Span(start=0, end=4, label="area"),))
-    [{'start': 0, 'end': 4, 'label': 'area'}]
-    """
-    if isinstance(value, tuple):
-        return [{"start": span.start, "end": span.end, "label": span.label} for span in value]
-    return value

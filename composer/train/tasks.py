@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from composer.data.predictions import Value
 from composer.errors import AdapterError
 from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel, TrainedMixers
@@ -36,7 +37,7 @@ from composer.recipe.meaning import class_count
 from composer.recipe.schema import BottleneckAdapter, MAdapter, Placement, Training
 from composer.recipe.stages import DataUse, TaskSettings, TrainComposition, TrainTask
 from composer.train.context import StageContext
-from composer.train.evaluation import Value, gold_value
+from composer.train.evaluation import gold_value
 from composer.train.labelled import TaskData, read_task, where
 from composer.train.loop import Batch, Job, train
 from composer.train.metrics import score

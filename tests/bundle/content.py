@@ -91,6 +91,8 @@ def content() -> dict[str, object]:
             hidden_size=SIZE,
             layers=LAYERS,
             max_tokens=16,
+            parameters=1000,
+            token_parameters=100,
         ),
         "backbone_tensors": BACKBONE_TENSORS,
         "tokenizer": TOKENIZER,

@@ -117,11 +117,12 @@ def test_a_path_that_does_not_exist_says_so(tmp_path: Path):
 @pytest.mark.parametrize(
     ("number", "message"),
     [
-        (2, "format 2 was made by a later composer; this one reads format 1: upgrade"),
+        (3, "format 3 was made by a later composer; this one reads format 2: upgrade"),
+        (1, "format 1 was made by an earlier composer; this one reads format 2: export it again"),
         (0, "format 0 is unknown"),
         ("1", "format '1' is unknown"),
         (True, "format True is unknown"),
-        (1.0, "format 1.0 is unknown"),
+        (2.0, "format 2.0 is unknown"),
         (None, "format None is unknown"),
     ],
 )
@@ -147,7 +148,7 @@ def respell(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
         (respell(lambda data: data.replace(b'"n": 400', b'"n": 401')), "digest does not match"),
         (respell(lambda data: data.replace(b'{\n  "b', b'{\n  "x": 1,\n  "b', 1)), "x: Extra inp"),
         (
-            respell(lambda data: data.replace(b'"format": 1', b'"format": 1,\n  "format": 1')),
+            respell(lambda data: data.replace(b'"format": 2', b'"format": 2,\n  "format": 2')),
             "the key 'format' is there twice",
         ),
         (respell(lambda data: data.replace(b"0.75", b"NaN")), "NaN is not a finite number"),

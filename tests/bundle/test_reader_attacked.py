@@ -214,7 +214,7 @@ CONFIGS = {
     "learned scaling": (config("domain", scaling="learned"), "scaling: not yet: 'learned'"),
     "scaling that is a list": (config("domain", scaling=[1]), "scaling.*: Input should be"),
     "parallel": (config("domain", form="parallel"), "form: not yet: 'parallel'"),
-    "invertible": (config("domain", invertible=True), "invertible: not yet"),
+    "invertible": (config("domain", invertible=True), "tensor 'embeddings.f_down' is missing"),
     "sparse": (config("domain", sparsity={"method": "snip"}), "sparsity: not yet"),
 }
 
@@ -545,7 +545,7 @@ EXPENSIVE: dict[str, tuple[Callable[[Path], None], str]] = {
     "of one string": (hostile_manifest(b'{"a": "' + b"x" * (8 * MIB - 9) + b'"}'), "format None"),
     "of keys": (
         hostile_manifest(
-            ("{" + ",".join(f'"{n:x}":0' for n in range(700_000)) + ',"format":1}').encode()
+            ("{" + ",".join(f'"{n:x}":0' for n in range(700_000)) + ',"format":2}').encode()
         ),
         "7..,... fields are wrong",
     ),

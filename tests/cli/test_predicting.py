@@ -122,8 +122,8 @@ RESEALED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         r"backbone\.name: '\.\./x' is not a name",
     ),
     "future": (
-        lambda values: values.update(format=2),
-        "format 2 was made by a later composer; this one reads format 1: upgrade",
+        lambda values: values.update(format=3),
+        "format 3 was made by a later composer; this one reads format 2: upgrade",
     ),
 }
 

@@ -121,6 +121,8 @@ def _record(backbone: Backbone, tokenizer: bytes) -> BackboneRecord:
         hidden_size=backbone.size,
         layers=2,
         max_tokens=backbone.max_tokens,
+        parameters=1000,
+        token_parameters=100,
     )
 
 

@@ -188,7 +188,8 @@ def test_a_bundle_holds_one_entry_a_language_where_one_is_bound(tmp_path: Path):
             "ru": "language/ru",
             "domain": "task/domain",
         },
-        precision="float32",
+        precision=None,
+        part_precision="float32",
         training=Training(),
     )
 

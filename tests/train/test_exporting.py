@@ -17,7 +17,14 @@ from composer.model.backbone import Backbone
 from composer.model.bundled import open_composition
 from composer.model.predictor import Predictor
 from composer.recipe.composition import NONE, Composition, parse_composition
-from composer.recipe.schema import BottleneckAdapter, FileData, SplitPaths, Training
+from composer.recipe.schema import (
+    BottleneckAdapter,
+    FileData,
+    GraphPrecision,
+    PartPrecision,
+    SplitPaths,
+    Training,
+)
 from composer.recipe.stages import (
     BundledComposition,
     Export,
@@ -34,6 +41,7 @@ from tests.train.conftest import (
     INTENT,
     SLOTS,
     TRAINING,
+    TURNED,
     WARMTH,
     WIDE,
     Workshop,
@@ -98,6 +106,10 @@ THREE = (*TWO, learnt(task_stage("warmth", task=WARMTH, data="warmth.csv")))
 OVER = learnt(task_stage("intent", over={"en": "language/en"}))
 
 
+TURNED_EN = learnt(language_stage("en", shape=TURNED))
+OVER_TURNED = learnt(task_stage("intent", over={"en": "language/en"}))
+
+
 def composed(
     expression: str, *before: Trained, train_norm: bool | None = None, precision: str = "float32"
 ) -> Case:
@@ -126,6 +138,12 @@ CASES = {
     "gate with a trained norm": composed("gate(intent, none)", *TWO, train_norm=True),
     "fusion under a task": composed("fuse(intent, domain) > warmth", *THREE),
     "language under a task": Case((language_stage("en"), OVER), "en > intent", "task/intent"),
+    "invertible language under a task": Case(
+        (TURNED_EN, OVER_TURNED), "en > intent", "task/intent"
+    ),
+    "invertible language under a fusion": composed(
+        "en > fuse(intent, domain)", TURNED_EN, OVER_TURNED, TWO[1]
+    ),
     "language under a fusion": composed(
         "en > fuse(intent, domain)", learnt(language_stage("en")), OVER, TWO[1]
     ),
@@ -179,7 +197,12 @@ def bench(shelf: Shelf, tmp_path: Path) -> Bench:
     return prepared
 
 
-def export_stage(case: Case, *evaluations: str) -> Export:
+def export_stage(
+    case: Case,
+    *evaluations: str,
+    precision: GraphPrecision | None = None,
+    part_precision: PartPrecision = "float32",
+) -> Export:
     bundled = BundledComposition(
         name="it",
         composition=parse_composition(case.expression),
@@ -190,7 +213,8 @@ def export_stage(case: Case, *evaluations: str) -> Export:
         name="bundle/box",
         compositions=(bundled,),
         parts=_parts(case.expression),
-        precision="float32",
+        precision=precision,
+        part_precision=part_precision,
         training=TRAINING,
     )
 
@@ -264,6 +288,7 @@ def test_a_bundle_predicts_what_the_trained_model_predicts(bench: Bench, name: s
         ("fusion", "composition/few", "head.safetensors"),
         ("gate with a trained norm", "composition/few", "composition.safetensors"),
         ("language under a task", "language/en", "adapter.safetensors"),
+        ("invertible language under a task", "language/en", "adapter.safetensors"),
     ],
 )
 def test_every_part_of_a_bundle_matters(bench: Bench, name: str, stage: str, file: str):
@@ -276,15 +301,28 @@ def test_every_part_of_a_bundle_matters(bench: Bench, name: str, stage: str, fil
     assert difference(logits(trained, examples), logits(bundled, examples)) > 10 * TOLERANCE
 
 
-def disturb(file: Path) -> None:
-    """Add a little noise to every tensor of a file."""
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("invertible")])
+def test_what_an_adapter_does_to_the_embeddings_matters(bench: Bench, name: str):
+    workshop, case = bench(name)
+    trained, backbone = trained_model(workshop, case)
+    stage = case.stages[0].name
+    workshop.inputs[stage] = shutil.copytree(workshop.inputs[stage], workshop.folder / "other")
+    disturb(workshop.inputs[stage] / "adapter.safetensors", only="embeddings.")
+    bundled = bundled_model(workshop, case, backbone)
+    examples = whole_file(workshop, case, trained)
+    assert difference(logits(trained, examples), logits(bundled, examples)) > 10 * TOLERANCE
+
+
+def disturb(file: Path, *, only: str = "") -> None:
+    """Add a little noise to every tensor of a file whose name begins so."""
     from safetensors.numpy import load_file
 
     from composer.bundle.tensors import write_tensors
 
     generator = torch.Generator().manual_seed(0)
     noisy = {
-        name: array + 0.1 * torch.randn(array.shape, generator=generator).numpy()
+        name: array
+        + name.startswith(only) * 0.1 * torch.randn(array.shape, generator=generator).numpy()
         for name, array in load_file(file).items()
     }
     write_tensors(file, noisy)

@@ -1,0 +1,90 @@
+"""What a head's outputs mean: a label, a number or spans.
+
+read_logits(logits, example, row, type="text-classification", labels=("off", "on"))
+Prediction(value='on', confidence=0.98)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from composer.data.bio import spans_of_tags
+from composer.data.encode import Encoded
+from composer.data.examples import Example, Span
+from composer.recipe.schema import TaskType
+
+Value = str | float | tuple[Span, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a head says about one input.
+
+    Attributes:
+        value: A label, a number, or spans in the order of the text.
+        confidence: Probability of the label; of spans the least of their tokens'; None for a
+            number.
+    """
+
+    value: Value
+    confidence: float | None
+
+
+def read_logits(
+    logits: NDArray[np.floating],
+    example: Example,
+    row: Encoded,
+    *,
+    type: TaskType,
+    labels: Sequence[str],
+) -> Prediction:
+    """Read what a head says of one input.
+
+    Args:
+        logits: (classes,), or (tokens, classes) for token classification.
+        example: The input.
+        row: It as tokens; with offsets for token classification.
+        type: Of the task.
+        labels: Its label set in order.
+    """
+    if type == "regression":
+        return Prediction(value=float(logits[0]), confidence=None)
+    best, shares = logits.argmax(-1), softmax(logits).max(-1)
+    if type == "token-classification":
+        spans = spans_of_tags(best.tolist(), text=example.text, offsets=row.offsets, labels=labels)
+        return Prediction(value=spans, confidence=float(shares.min()))
+    return Prediction(value=labels[int(best)], confidence=float(shares))
+
+
+def softmax(logits: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Turn logits into probabilities along the last axis.
+
+    >>> softmax(np.array([0.0, 0.0])).tolist()
+    [0.5, 0.5]
+    """
+    grown = np.exp(logits - logits.max(-1, keepdims=True))
+    return grown / grown.sum(-1, keepdims=True)  # type: ignore[no-any-return]
+
+
+def plain_value(value: Value) -> object:
+    """Give a value as JSON has it: spans as objects.
+
+    >>> plain_value((Span(start=0, end=4, label="area"),))
+    [{'start': 0, 'end': 4, 'label': 'area'}]
+    """
+    if isinstance(value, tuple):
+        return [{"start": span.start, "end": span.end, "label": span.label} for span in value]
+    return value
+
+
+def value_of(plain: object) -> Value:
+    """Read what `plain_value` wrote.
+
+    >>> value_of([{"start": 0, "end": 4, "label": "area"}])
+    (Span(start=0, end=4, label='area'),)
+    """
+    if isinstance(plain, list):
+        return tuple(Span(**one) for one in plain)
+    return plain if isinstance(plain, str) else float(plain)  # type: ignore[arg-type]

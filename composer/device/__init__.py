@@ -1,0 +1,1 @@
+"""The device runtime: bundles answered by ONNX Runtime, without torch."""

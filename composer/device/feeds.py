@@ -1,0 +1,269 @@
+"""A composition's tensors as the inputs of the device graph.
+
+    parts/de.safetensors        0.output.down (24, 384), ...
+    parts/intent.safetensors    0.output.down (12, 384), ...
+    ->  lower_down (6, 384, 24), ... upper_down (6, 384, 12), ... head_weight (384, 42), ...
+
+What the inputs mean is said in `composer.bundle.graphs`. Adapters keep their columns at every
+site; where one does not act, or is narrower, the columns are zero and add nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from composer.bundle.graphs import Signature, Slot, slot_sites
+from composer.bundle.shapes import Shape
+from composer.bundle.slots import Filling, Member
+
+Array = NDArray[np.floating]  # what is stored may be float16; what is fed is float32
+Tensors = Mapping[str, Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """All that was trained of a composition, as its bundle has it.
+
+    Attributes:
+        filling: Which adapter fills which slot.
+        shapes: Name of an adapter -> how it is run.
+        adapters: Name of an adapter -> its tensors.
+        owned: Folded mixers and norms of the composition itself; empty if it owns nothing.
+        head: "weight" and "bias".
+        top: The adapter whose norms are used; None: the composition's own, or the backbone's.
+    """
+
+    filling: Filling
+    shapes: Mapping[str, Shape]
+    adapters: Mapping[str, Tensors]
+    owned: Tensors
+    head: Tensors
+    top: str | None
+
+
+def feeds_of(
+    trained: Trained, signature: Signature, norms: Tensors, layers: int
+) -> dict[str, Array]:
+    """Lay out a composition's tensors as a graph of this signature takes them.
+
+    Args:
+        trained: The composition.
+        signature: The graph's; it can run the composition.
+        norms: The backbone's: "0.attention.norm_weight" and so on.
+        layers: Of the backbone.
+
+    Returns:
+        Every input but the tokens and `pooling`.
+    """
+    size = trained.head["weight"].shape[1]
+    filling = trained.filling
+    feeds: dict[str, Array] = _coupling(trained, signature, size) if signature.invertible else {}
+    if signature.lower is not None:
+        members = (filling.lower or (),)
+        feeds |= _SlotFeeds("lower", signature.lower, members, trained, layers, size).single()
+    if signature.upper is not None:
+        upper = filling.upper or ((),)
+        slot = _SlotFeeds("upper", signature.upper, upper, trained, layers, size)
+        feeds |= slot.mixed() if signature.mixing else slot.single()
+    if signature.norms:
+        feeds |= _norms(trained, norms, layers)
+    feeds["head_weight"] = _contiguous(trained.head["weight"].T)
+    feeds["head_bias"] = _contiguous(trained.head["bias"])
+    return feeds
+
+
+def _coupling(trained: Trained, signature: Signature, size: int) -> dict[str, Array]:
+    """Give what an invertible adapter does to the embeddings; without one, zeros do nothing."""
+    found = [name for name, one in trained.adapters.items() if "embeddings.f_down" in one]
+    tensors = trained.adapters[found[0]] if found else {}
+    units = size // 4
+    feeds: dict[str, Array] = {
+        "embeddings_down": np.zeros((2, size, units), np.float32),
+        "embeddings_down_bias": np.zeros((2, units), np.float32),
+        "embeddings_up": np.zeros((2, units, size), np.float32),
+        "embeddings_up_bias": np.zeros((2, size), np.float32),
+    }
+    if len(signature.invertible) > 1:
+        acts = {trained.shapes[name].non_linearity for name in found}
+        feeds |= {
+            f"embeddings_{act}": np.full(units, act in acts, np.float32)
+            for act in signature.invertible
+        }
+    first, second = slice(0, size // 2), slice(size // 2, size)
+    for row, (network, read, written) in enumerate((("f", second, first), ("g", first, second))):
+        places = {
+            "down": feeds["embeddings_down"][row, read],
+            "down_bias": feeds["embeddings_down_bias"][row],
+            "up": feeds["embeddings_up"][row][:, written],
+            "up_bias": feeds["embeddings_up_bias"][row, written],
+        }
+        for name, place in places.items():
+            if f"embeddings.{network}_{name}" in tensors:
+                place[...] = tensors[f"embeddings.{network}_{name}"].T
+    return feeds
+
+
+def _norms(trained: Trained, backbone: Tensors, layers: int) -> dict[str, Array]:
+    """Give the norm at every site: trained with the composition, or the backbone's."""
+    own = trained.owned if trained.top is None else trained.adapters[trained.top]
+    sites = [f"{layer}.{where}" for layer in range(layers) for where in ("attention", "output")]
+    return {
+        name: np.stack(
+            [_contiguous(own.get(f"{site}.{name}", backbone[f"{site}.{name}"])) for site in sites]
+        )
+        for name in ("norm_weight", "norm_bias")
+    }
+
+
+@dataclass
+class _SlotFeeds:
+    """The inputs of one slot while they are filled."""
+
+    name: str
+    slot: Slot
+    members: Sequence[Member]
+    trained: Trained
+    layers: int
+    size: int
+    columns: dict[str, slice] = field(default_factory=dict)  # of each adapter
+    units: int = 0
+
+    def __post_init__(self) -> None:
+        for member in self.members:
+            for piece in member:
+                width = self._width(piece.adapter)
+                self.columns[piece.adapter] = slice(self.units, self.units + width)
+                self.units += width
+        self.units = max(self.units, 1)  # a unit of zeros where there is none
+        sites = slot_sites(self.slot, self.layers)
+        self.sites = [f"{layer}.{where}" for layer, where in sites]
+
+    def single(self) -> dict[str, Array]:
+        """Give the inputs of a slot whose one member is added."""
+        feeds = self._bottlenecks()
+        up = self._zeros(len(self.sites), self.units, self.size)
+        bias = self._zeros(len(self.sites), self.size)
+        for row, site in enumerate(self.sites):
+            self._add_up(site, self.members[0], up[row], bias[row])
+        return feeds | {f"{self.name}_up": up, f"{self.name}_up_bias": bias}
+
+    def mixed(self) -> dict[str, Array]:
+        """Give the inputs of a slot whose members are mixed; one member has the share 1."""
+        rows, members = len(self.sites), len(self.members)
+        if self.trained.filling.mixer is None:
+            single = self.single()
+            single["upper_up_bias"] = single["upper_up_bias"][:, None]
+            scores = _no_scores(rows, self.size, self.units)
+            return single | scores
+        feeds = self._bottlenecks() | {
+            "upper_up": self._zeros(rows, self.units, self.size),
+            "upper_up_bias": self._zeros(rows, members, self.size),
+            "score_down": self._zeros(rows, self.size, self.units),
+            "score_down_bias": self._zeros(rows, self.units),
+            "score_up": self._zeros(rows, self.size, members),
+            "score": self._zeros(rows, members),
+            "segments": self._segments(),
+        }
+        for row, site in enumerate(self.sites):
+            self._add_mixer(f"{site}.{self.trained.filling.mixer}", site, row, feeds)
+        return feeds
+
+    def _bottlenecks(self) -> dict[str, Array]:
+        """Give the projections down, the masks and the middle layers."""
+        rows, depth = len(self.sites), self.slot.middle_layers
+        feeds = {
+            "down": self._zeros(rows, self.size, self.units),
+            "down_bias": self._zeros(rows, self.units),
+        }
+        if depth:
+            feeds["middle"] = self._zeros(rows, depth, self.units, self.units)
+            feeds["middle_bias"] = self._zeros(rows, depth, self.units)
+            feeds["middle_mask"] = self._zeros(depth, self.units)
+        if len(self.slot.non_linearities) > 1:
+            feeds |= {act: self._zeros(self.units) for act in self.slot.non_linearities}
+        for adapter, columns in self.columns.items():
+            tensors, shape = self.trained.adapters[adapter], self.trained.shapes[adapter]
+            if shape.non_linearity in feeds:
+                feeds[shape.non_linearity][columns] = 1.0
+            for row, site in enumerate(self.sites):
+                if f"{site}.down" in tensors:
+                    _put_down(feeds, tensors, site, row, columns)
+        return {f"{self.name}_{name}": array for name, array in feeds.items()}
+
+    def _add_up(self, site: str, member: Member, up: Array, bias: Array) -> None:
+        for piece in member:
+            tensors, shape = (
+                self.trained.adapters[piece.adapter],
+                self.trained.shapes[piece.adapter],
+            )
+            if f"{site}.up" not in tensors:
+                continue
+            factor = np.float32(piece.weight * float(shape.scaling))
+            up[self.columns[piece.adapter]] = factor * tensors[f"{site}.up"].T
+            if f"{site}.up_bias" in tensors:
+                bias += factor * tensors[f"{site}.up_bias"]
+
+    def _add_mixer(self, prefix: str, site: str, row: int, feeds: dict[str, Array]) -> None:
+        """Put a folded mixer's tensors in, the columns of those members that act at the site."""
+        owned = self.trained.owned
+        acting = [
+            self.columns[piece.adapter]
+            for member in self.members
+            for piece in member
+            if f"{site}.up" in self.trained.adapters[piece.adapter]
+        ]
+        columns = [number for one in acting for number in range(one.start, one.stop)]
+        feeds["upper_up"][row, columns] = owned[f"{prefix}.up"].T
+        feeds["upper_up_bias"][row] = owned[f"{prefix}.up_bias"]
+        feeds["score_up"][row] = owned[f"{prefix}.f_up_score"].T
+        feeds["score"][row] = owned[f"{prefix}.f_score"]
+        if f"{prefix}.f_down" in owned:  # a gate scores members only
+            feeds["score_down"][row][:, columns] = owned[f"{prefix}.f_down"].T
+            feeds["score_down_bias"][row, columns] = owned[f"{prefix}.f_down_bias"]
+
+    def _segments(self) -> Array:
+        segments = self._zeros(self.units, len(self.members))
+        for number, member in enumerate(self.members):
+            for piece in member:
+                segments[self.columns[piece.adapter], number] = 1.0
+        return segments
+
+    def _width(self, adapter: str) -> int:
+        tensors = self.trained.adapters[adapter]
+        return max((len(one) for name, one in tensors.items() if name.endswith(".down")), default=0)
+
+    @staticmethod
+    def _zeros(*shape: int) -> Array:
+        return np.zeros(shape, np.float32)
+
+
+def _put_down(
+    feeds: dict[str, Array], tensors: Tensors, site: str, row: int, columns: slice
+) -> None:
+    feeds["down"][row][:, columns] = tensors[f"{site}.down"].T
+    if f"{site}.down_bias" in tensors:
+        feeds["down_bias"][row, columns] = tensors[f"{site}.down_bias"]
+    depth = 0
+    while f"{site}.middle.{depth}" in tensors:
+        feeds["middle_mask"][depth, columns] = 1.0
+        feeds["middle"][row, depth, columns, columns] = tensors[f"{site}.middle.{depth}"].T
+        if f"{site}.middle.{depth}_bias" in tensors:
+            feeds["middle_bias"][row, depth, columns] = tensors[f"{site}.middle.{depth}_bias"]
+        depth += 1
+
+
+def _no_scores(rows: int, size: int, units: int) -> dict[str, Array]:
+    """Give the scores of one member, whose share is 1 whatever they are."""
+    return {
+        "score_down": np.zeros((rows, size, 1), np.float32),
+        "score_down_bias": np.zeros((rows, 1), np.float32),
+        "score_up": np.zeros((rows, size, 1), np.float32),
+        "score": np.zeros((rows, 1), np.float32),
+        "segments": np.ones((units, 1), np.float32),
+    }
+
+
+def _contiguous(array: Array) -> Array:
+    return np.ascontiguousarray(array, np.float32)
