@@ -27,6 +27,7 @@ COMMANDS = {
     "evaluate": "Score a trained composition.",
     "predict": "Predict texts with a bundle or a trained composition.",
     "export": "Make a bundle for devices.",
+    "bundle": "Verify, inspect, compare, change, sign and unpack bundles.",
     "samples": "List and show the sample data and backbones.",
 }
 
