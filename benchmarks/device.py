@@ -173,7 +173,7 @@ def feeds_of(session: Session, tokens: int, width: int, members: int) -> dict[st
     """Fill a graph's inputs with numbers of the right shapes."""
     lengths = {"batch": 1, "rows": 1, "classes": 40, "tokens": tokens, "members": members}
     lengths |= {"lower_units": width, "upper_units": members * width}
-    lengths |= {"scoring_units": members * width}
+    lengths |= {"reads": 2 * members * width + members, "outs": members * width + members}
     random = np.random.default_rng(0)
     found: dict[str, np.ndarray] = {}
     for name, shape in session.inputs.items():

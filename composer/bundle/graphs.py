@@ -4,18 +4,23 @@
     ├── graph.onnx             the structure, some hundred kilobytes
     └── graph.safetensors      the frozen weights, as the graph's precision has them
 
-All that is trained is an input, stacked over the sites of its slot. A composition fills two
-slots: `lower`, the first of a stack (a language), and `upper`, what stands on it (a task, or a
-fusion of N members with R units in all). At a site, with `u` what the adapter reads:
+All that is trained is an input, one a site: `lower_down.0`, `lower_down.1` and so on, counted over
+the sites of the slot from the embeddings up. (Stacked in one input, each would be copied out of
+it at every run.) A composition fills two slots: `lower`, the first of a stack (a language), and
+`upper`, what stands on it (a task, or a fusion). At a site, with `u` what the adapter reads:
 
     h += act(u lower_down + lower_down_bias) lower_up + lower_up_bias
-    z = act(u upper_down + upper_down_bias)
-    p = softmax((z * (u score_down + score_down_bias)) segments + u score_up + score)
-    h += (z * (p segments^T)) upper_up + p upper_up_bias
+    h += act(u upper_down + upper_down_bias) upper_up + upper_up_bias
     out = norm(h + x)                        norm_weight and norm_bias where some are trained
 
+Where there are fusions, the upper slot has N members with R units in all, and two products:
+
+    z, k, s = u upper_read + upper_read_bias        split into R, R and N columns
+    z = act(z);  p = softmax((z * k) segments + s)
+    h += (z * (p segments^T), p) upper_out          side by side: R and N columns
+
 An invertible adapter moves the embeddings before: F, which writes the first half of a vector from
-the second, and then G, which writes the second from the first. As rows 0 and 1 of four inputs
+the second, and then G, which writes the second from the first. As numbers 0 and 1 of four inputs
 they are two small bottlenecks whose other halves are zero; all zeros leave everything as it is.
 
     e += act(e embeddings_down + embeddings_down_bias) embeddings_up + embeddings_up_bias
@@ -98,7 +103,7 @@ def graph_file(name: str) -> str:
 
 
 def slot_sites(slot: Slot, layers: int) -> list[tuple[int, str]]:
-    """List the sites that a slot's inputs are stacked over, in order.
+    """List the sites that a slot's inputs are numbered by, in order.
 
     >>> slot_sites(Slot(placement="pfeiffer", non_linearities=("relu",)), 2)
     [(0, 'output'), (1, 'output')]
@@ -111,55 +116,58 @@ def adapter_inputs(signature: Signature, *, size: int, layers: int) -> dict[str,
     """Tell every input of a graph but the tokens: name -> shape.
 
     >>> slot = Slot(placement="pfeiffer", non_linearities=("relu",))
-    >>> adapter_inputs(Signature(upper=slot), size=384, layers=6)["upper_down"]
-    (6, 384, 'upper_units')
+    >>> adapter_inputs(Signature(upper=slot), size=384, layers=6)["upper_down.5"]
+    (384, 'upper_units')
     """
     found: dict[str, Dimensions] = {"pooling": ("batch", "rows", "tokens")}
     if signature.invertible:
-        found |= _coupling_inputs(signature.invertible, size)
+        found |= _bottlenecks("embeddings", size, 2) | _masks("embeddings", signature.invertible)
     for name, slot in (("lower", signature.lower), ("upper", signature.upper)):
         if slot is not None:
+            sites = len(slot_sites(slot, layers))
             mixing = name == "upper" and signature.mixing
-            found |= _slot_inputs(name, slot, size, len(slot_sites(slot, layers)), mixing=mixing)
+            found |= _mixers(size, sites) if mixing else _bottlenecks(name, size, sites)
+            found |= _masks(name, slot.non_linearities) | _middle(name, slot, sites)
     if signature.norms:
-        found |= dict.fromkeys(("norm_weight", "norm_bias"), (2 * layers, size))
+        found |= _numbered({"norm_weight": (size,), "norm_bias": (size,)}, 2 * layers)
     return found | {"head_weight": (size, "classes"), "head_bias": ("classes",)}
 
 
-def _coupling_inputs(non_linearities: tuple[NonLinearity, ...], size: int) -> dict[str, Dimensions]:
-    units = "embeddings_units"
-    found: dict[str, Dimensions] = {
-        "embeddings_down": (2, size, units),
-        "embeddings_down_bias": (2, units),
-        "embeddings_up": (2, units, size),
-        "embeddings_up_bias": (2, size),
-    }
-    if len(non_linearities) > 1:
-        found |= {f"embeddings_{act}": (units,) for act in non_linearities}
-    return found
-
-
-def _slot_inputs(
-    name: str, slot: Slot, size: int, sites: int, *, mixing: bool
-) -> dict[str, Dimensions]:
+def _bottlenecks(name: str, size: int, sites: int) -> dict[str, Dimensions]:
     units = f"{name}_units"
-    members: Dimensions = ("members",) if mixing else ()
-    found: dict[str, Dimensions] = {
-        f"{name}_down": (sites, size, units),
-        f"{name}_down_bias": (sites, units),
+    shapes: dict[str, Dimensions] = {
+        f"{name}_down": (size, units),
+        f"{name}_down_bias": (units,),
+        f"{name}_up": (units, size),
+        f"{name}_up_bias": (size,),
     }
-    if len(slot.non_linearities) > 1:
-        found |= {f"{name}_{act}": (units,) for act in slot.non_linearities}
-    if slot.middle_layers:
-        found[f"{name}_middle"] = (sites, slot.middle_layers, units, units)
-        found[f"{name}_middle_bias"] = (sites, slot.middle_layers, units)
-        found[f"{name}_middle_mask"] = (slot.middle_layers, units)
-    found[f"{name}_up"] = (sites, units, size)
-    found[f"{name}_up_bias"] = (sites, *members, size)
-    if mixing:
-        found["score_down"] = (sites, size, "scoring_units")
-        found["score_down_bias"] = (sites, "scoring_units")
-        found["score_up"] = (sites, size, "members")
-        found["score"] = (sites, "members")
-        found["segments"] = (units, "members")
+    return _numbered(shapes, sites)
+
+
+def _mixers(size: int, sites: int) -> dict[str, Dimensions]:
+    shapes: dict[str, Dimensions] = {
+        "upper_read": (size, "reads"),
+        "upper_read_bias": ("reads",),
+        "upper_out": ("outs", size),
+    }
+    return _numbered(shapes, sites) | {"segments": ("upper_units", "members")}
+
+
+def _masks(name: str, non_linearities: tuple[NonLinearity, ...]) -> dict[str, Dimensions]:
+    """Give the inputs that tell the units of several non-linearities apart."""
+    several = non_linearities if len(non_linearities) > 1 else ()
+    return {f"{name}_{act}": (f"{name}_units",) for act in several}
+
+
+def _middle(name: str, slot: Slot, sites: int) -> dict[str, Dimensions]:
+    units = f"{name}_units"
+    found: dict[str, Dimensions] = {}
+    for depth in range(slot.middle_layers):
+        inner = f"{name}_middle_{depth}"
+        found[f"{inner}_mask"] = (units,)
+        found |= _numbered({inner: (units, units), f"{inner}_bias": (units,)}, sites)
     return found
+
+
+def _numbered(shapes: dict[str, Dimensions], count: int) -> dict[str, Dimensions]:
+    return {f"{name}.{number}": shape for name, shape in shapes.items() for number in range(count)}

@@ -2,7 +2,7 @@
 
     parts/de.safetensors        0.output.down (24, 384), ...
     parts/intent.safetensors    0.output.down (12, 384), ...
-    ->  lower_down (6, 384, 24), ... upper_down (6, 384, 12), ... head_weight (384, 42), ...
+    ->  lower_down.0 (384, 24), ... upper_down.0 (384, 12), ... head_weight (384, 42), ...
 
 What the inputs mean is said in `composer.bundle.graphs`. Adapters keep their columns at every
 site; where one does not act, or is narrower, the columns are zero and add nothing.
@@ -69,9 +69,22 @@ def feeds_of(
         feeds |= slot.mixed() if signature.mixing else slot.single()
     if signature.norms:
         feeds |= _norms(trained, norms, layers)
-    feeds["head_weight"] = _contiguous(trained.head["weight"].T)
-    feeds["head_bias"] = _contiguous(trained.head["bias"])
-    return feeds
+    head = {
+        "head_weight": _contiguous(trained.head["weight"].T),
+        "head_bias": _contiguous(trained.head["bias"]),
+    }
+    return {**_numbered(feeds), **head}
+
+
+def _numbered(feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Make an input a site of what was filled for all sites together."""
+    found: dict[str, Array] = {}
+    for name, array in feeds.items():
+        if array.ndim == 1 or name == "segments":
+            found[name] = array
+        else:
+            found |= {f"{name}.{number}": one for number, one in enumerate(array)}
+    return found
 
 
 def _coupling(trained: Trained, signature: Signature, size: int) -> dict[str, Array]:
@@ -117,6 +130,18 @@ def _norms(trained: Trained, backbone: Tensors, layers: int) -> dict[str, Array]
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Mixer:
+    """A slot's mixers at all sites: N members, R units."""
+
+    up: Array  # (sites, R, size)
+    up_bias: Array  # (sites, N, size)
+    keys: Array  # (sites, size, R)
+    keys_bias: Array  # (sites, R)
+    direct: Array  # (sites, size, N)
+    direct_bias: Array  # (sites, N)
+
+
 @dataclass
 class _SlotFeeds:
     """The inputs of one slot while they are filled."""
@@ -151,24 +176,28 @@ class _SlotFeeds:
 
     def mixed(self) -> dict[str, Array]:
         """Give the inputs of a slot whose members are mixed; one member has the share 1."""
-        rows, members = len(self.sites), len(self.members)
-        if self.trained.filling.mixer is None:
-            single = self.single()
-            single["upper_up_bias"] = single["upper_up_bias"][:, None]
-            scores = _no_scores(rows, self.size, self.units)
-            return single | scores
-        feeds = self._bottlenecks() | {
-            "upper_up": self._zeros(rows, self.units, self.size),
-            "upper_up_bias": self._zeros(rows, members, self.size),
-            "score_down": self._zeros(rows, self.size, self.units),
-            "score_down_bias": self._zeros(rows, self.units),
-            "score_up": self._zeros(rows, self.size, members),
-            "score": self._zeros(rows, members),
+        rows, members, units = len(self.sites), len(self.members), self.units
+        feeds = self._bottlenecks()
+        down, bias = feeds.pop("upper_down"), feeds.pop("upper_down_bias")
+        mixer = _Mixer(
+            up=self._zeros(rows, units, self.size),
+            up_bias=self._zeros(rows, members, self.size),
+            keys=self._zeros(rows, self.size, units),
+            keys_bias=self._zeros(rows, units),
+            direct=self._zeros(rows, self.size, members),
+            direct_bias=self._zeros(rows, members),
+        )
+        for row, site in enumerate(self.sites):
+            if self.trained.filling.mixer is None:
+                self._add_up(site, self.members[0], mixer.up[row], mixer.up_bias[row, 0])
+            else:
+                self._add_mixer(f"{site}.{self.trained.filling.mixer}", site, row, mixer)
+        return feeds | {
+            "upper_read": np.concatenate([down, mixer.keys, mixer.direct], axis=-1),
+            "upper_read_bias": np.concatenate([bias, mixer.keys_bias, mixer.direct_bias], axis=-1),
+            "upper_out": np.concatenate([mixer.up, mixer.up_bias], axis=1),
             "segments": self._segments(),
         }
-        for row, site in enumerate(self.sites):
-            self._add_mixer(f"{site}.{self.trained.filling.mixer}", site, row, feeds)
-        return feeds
 
     def _bottlenecks(self) -> dict[str, Array]:
         """Give the projections down, the masks and the middle layers."""
@@ -177,10 +206,10 @@ class _SlotFeeds:
             "down": self._zeros(rows, self.size, self.units),
             "down_bias": self._zeros(rows, self.units),
         }
-        if depth:
-            feeds["middle"] = self._zeros(rows, depth, self.units, self.units)
-            feeds["middle_bias"] = self._zeros(rows, depth, self.units)
-            feeds["middle_mask"] = self._zeros(depth, self.units)
+        for layer in range(depth):
+            feeds[f"middle_{layer}"] = self._zeros(rows, self.units, self.units)
+            feeds[f"middle_{layer}_bias"] = self._zeros(rows, self.units)
+            feeds[f"middle_{layer}_mask"] = self._zeros(self.units)
         if len(self.slot.non_linearities) > 1:
             feeds |= {act: self._zeros(self.units) for act in self.slot.non_linearities}
         for adapter, columns in self.columns.items():
@@ -205,7 +234,7 @@ class _SlotFeeds:
             if f"{site}.up_bias" in tensors:
                 bias += factor * tensors[f"{site}.up_bias"]
 
-    def _add_mixer(self, prefix: str, site: str, row: int, feeds: dict[str, Array]) -> None:
+    def _add_mixer(self, prefix: str, site: str, row: int, mixer: _Mixer) -> None:
         """Put a folded mixer's tensors in, the columns of those members that act at the site."""
         owned = self.trained.owned
         acting = [
@@ -215,13 +244,13 @@ class _SlotFeeds:
             if f"{site}.up" in self.trained.adapters[piece.adapter]
         ]
         columns = [number for one in acting for number in range(one.start, one.stop)]
-        feeds["upper_up"][row, columns] = owned[f"{prefix}.up"].T
-        feeds["upper_up_bias"][row] = owned[f"{prefix}.up_bias"]
-        feeds["score_up"][row] = owned[f"{prefix}.f_up_score"].T
-        feeds["score"][row] = owned[f"{prefix}.f_score"]
+        mixer.up[row, columns] = owned[f"{prefix}.up"].T
+        mixer.up_bias[row] = owned[f"{prefix}.up_bias"]
+        mixer.direct[row] = owned[f"{prefix}.f_up_score"].T
+        mixer.direct_bias[row] = owned[f"{prefix}.f_score"]
         if f"{prefix}.f_down" in owned:  # a gate scores members only
-            feeds["score_down"][row][:, columns] = owned[f"{prefix}.f_down"].T
-            feeds["score_down_bias"][row, columns] = owned[f"{prefix}.f_down_bias"]
+            mixer.keys[row][:, columns] = owned[f"{prefix}.f_down"].T
+            mixer.keys_bias[row, columns] = owned[f"{prefix}.f_down_bias"]
 
     def _segments(self) -> Array:
         segments = self._zeros(self.units, len(self.members))
@@ -247,22 +276,11 @@ def _put_down(
         feeds["down_bias"][row, columns] = tensors[f"{site}.down_bias"]
     depth = 0
     while f"{site}.middle.{depth}" in tensors:
-        feeds["middle_mask"][depth, columns] = 1.0
-        feeds["middle"][row, depth, columns, columns] = tensors[f"{site}.middle.{depth}"].T
+        feeds[f"middle_{depth}_mask"][columns] = 1.0
+        feeds[f"middle_{depth}"][row, columns, columns] = tensors[f"{site}.middle.{depth}"].T
         if f"{site}.middle.{depth}_bias" in tensors:
-            feeds["middle_bias"][row, depth, columns] = tensors[f"{site}.middle.{depth}_bias"]
+            feeds[f"middle_{depth}_bias"][row, columns] = tensors[f"{site}.middle.{depth}_bias"]
         depth += 1
-
-
-def _no_scores(rows: int, size: int, units: int) -> dict[str, Array]:
-    """Give the scores of one member, whose share is 1 whatever they are."""
-    return {
-        "score_down": np.zeros((rows, size, 1), np.float32),
-        "score_down_bias": np.zeros((rows, 1), np.float32),
-        "score_up": np.zeros((rows, size, 1), np.float32),
-        "score": np.zeros((rows, 1), np.float32),
-        "segments": np.ones((units, 1), np.float32),
-    }
 
 
 def _contiguous(array: Array) -> Array:

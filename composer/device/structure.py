@@ -19,9 +19,9 @@ LIMIT = 16 * 2**20  # bytes
 LARGEST = 2**31 - 1  # length of a constant
 OPERATORS = {
     "": frozenset(
-        "Add Cast CumSum DequantizeLinear DynamicQuantizeLinear Equal Gather Gelu "
+        "Add Cast Concat CumSum DequantizeLinear DynamicQuantizeLinear Equal Gather Gelu "
         "LayerNormalization MatMul MatMulInteger Mul Not Range Relu Reshape Shape Sigmoid Softmax "
-        "Squeeze Sub Tanh Transpose Unsqueeze".split()
+        "Split Squeeze Sub Tanh Transpose Unsqueeze".split()
     ),
     "com.microsoft": frozenset({"MatMulNBits"}),
 }

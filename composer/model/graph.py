@@ -172,7 +172,9 @@ class _Graph:
                 read = hidden
                 if slot.placement == "pfeiffer":
                     read = self._norm(self._node("Add", hidden, residual), norm)
-                added = self._slot(name, slot, rows[layer, where], read)
+                row = rows[layer, where]
+                mixes = name == "upper" and self.signature.mixing
+                added = self._mixed(slot, row, read) if mixes else self._slot(name, slot, row, read)
                 hidden = self._node("Add", hidden, added)
         total = self._node("Add", hidden, residual)
         if not self.signature.norms:
@@ -184,34 +186,46 @@ class _Graph:
         """Give what a slot adds at one site."""
         down = self._node("MatMul", read, self._row(f"{name}_down", row))
         narrow = self._sum(down, self._row(f"{name}_down_bias", row))
+        units = self._units(name, slot, row, narrow)
+        up, bias = self._row(f"{name}_up", row), self._row(f"{name}_up_bias", row)
+        return self._sum(self._node("MatMul", units, up), bias)
+
+    def _mixed(self, slot: Slot, row: int, read: str) -> str:
+        """Give what the upper slot's members add together at one site, by their shares."""
+        product = self._node("MatMul", read, self._row("upper_read", row))
+        narrow, keys, direct = self._split(self._sum(product, self._row("upper_read_bias", row)))
+        units = self._units("upper", slot, row, narrow)
+        scores = self._node("MatMul", self._node("Mul", units, keys), "segments")
+        shares = self._node("Softmax", self._sum(scores, direct), axis=-1)
+        by_unit = self._node("MatMul", shares, self._node("Transpose", "segments", perm=[1, 0]))
+        beside = self._node("Concat", self._node("Mul", units, by_unit), shares, axis=-1)
+        return self._node("MatMul", beside, self._row("upper_out", row))
+
+    def _split(self, wide: str) -> tuple[str, str, str]:
+        """Take R, R and N columns apart."""
+        units = self._node("Shape", "segments", start=0, end=1)
+        members = self._node("Shape", "segments", start=1, end=2)
+        lengths = self._node("Concat", units, units, members, axis=0)
+        first = f"split_{len(self.nodes)}"
+        names = (first, f"{first}_keys", f"{first}_direct")
+        made = helper.make_node("Split", [wide, lengths], names, name=first, axis=-1)
+        self.nodes.append(made)
+        return names
+
+    def _units(self, name: str, slot: Slot, row: int, narrow: str) -> str:
         units = self._act(name, slot.non_linearities, narrow)
         for depth in range(slot.middle_layers):
-            units = self._middle(name, slot, row, depth, units)
-        up, bias = self._row(f"{name}_up", row), self._row(f"{name}_up_bias", row)
-        if name == "upper" and self.signature.mixing:
-            shares = self._shares(row, read, units)
-            segments = self._node("Transpose", "segments", perm=[1, 0])
-            units = self._node("Mul", units, self._node("MatMul", shares, segments))
-            bias = self._node("MatMul", shares, bias)
-        return self._node("Add", self._node("MatMul", units, up), bias)
+            units = self._middle(f"{name}_middle_{depth}", name, slot, row, units)
+        return units
 
-    def _middle(self, name: str, slot: Slot, row: int, depth: int, units: str) -> str:
-        weight = self._row(self._row(f"{name}_middle", row), depth)
-        bias = self._row(self._row(f"{name}_middle_bias", row), depth)
-        mask = self._row(f"{name}_middle_mask", depth)
-        product = self._sum(self._node("MatMul", units, weight), bias)
-        passed = self._act(name, slot.non_linearities, product)
+    def _middle(self, layer: str, name: str, slot: Slot, row: int, units: str) -> str:
+        """Pass units through a middle layer; those that have none keep their values."""
+        mask = f"{layer}_mask"
+        product = self._node("MatMul", units, self._row(layer, row))
+        wide = self._sum(product, self._row(f"{layer}_bias", row))
+        passed = self._act(name, slot.non_linearities, wide)
         kept = self._node("Mul", units, self._minus(1.0, mask))
         return self._node("Add", self._node("Mul", passed, mask), kept)
-
-    def _shares(self, row: int, read: str, units: str) -> str:
-        """Give each member's share, (batch, tokens, members)."""
-        keys = self._node("MatMul", read, self._row("score_down", row))
-        by_unit = self._node("Mul", units, self._sum(keys, self._row("score_down_bias", row)))
-        scores = self._node("MatMul", by_unit, "segments")
-        direct = self._node("MatMul", read, self._row("score_up", row))
-        whole = self._sum(scores, self._sum(direct, self._row("score", row)))
-        return self._node("Softmax", whole, axis=-1)
 
     def _act(self, name: str, non_linearities: tuple[NonLinearity, ...], values: str) -> str:
         """Apply each unit's own non-linearity."""
@@ -247,8 +261,8 @@ class _Graph:
         epsilon = self.encoder.epsilon
         return self._node("LayerNormalization", values, weight, bias, axis=-1, epsilon=epsilon)
 
-    def _row(self, stacked: str, row: int) -> str:
-        return self._node("Gather", stacked, self._whole(row), axis=0)
+    def _row(self, name: str, row: int) -> str:
+        return f"{name}.{row}"
 
     def _sum(self, one: str, other: str) -> str:
         return self._node("Add", one, other)

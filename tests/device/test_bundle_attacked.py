@@ -78,8 +78,8 @@ def test_none_of_1000_changed_bytes_is_accepted_in_a_folder_and_in_a_zip(
 
 def rename_input(model: ModelProto) -> None:
     for node in model.graph.node:
-        node.input[:] = ["upper_mine" if one == "upper_up" else one for one in node.input]
-    next(one for one in model.graph.input if one.name == "upper_up").name = "upper_mine"
+        node.input[:] = ["upper_mine" if one == "upper_up.0" else one for one in node.input]
+    next(one for one in model.graph.input if one.name == "upper_up.0").name = "upper_mine"
 
 
 def drop_input(name: str, *shape: int, kind: type = np.float32) -> Callable[[ModelProto], None]:
@@ -137,7 +137,7 @@ def shadowed_input(model: ModelProto) -> None:
 
 
 AT_LOADING = {
-    "an input renamed": (rename_input, "input 'upper_up' is missing, not tensor"),
+    "an input renamed": (rename_input, "input 'upper_up.0' is missing, not tensor"),
     "an input too many": (more_input(), r"input 'more\\n' is not in its signature"),
     "an input of another kind": (sequence_input, "not in its signature|cannot load"),
     "an input too few": (drop_input("head_bias", 3), "input 'head_bias' is missing"),
@@ -335,12 +335,12 @@ def signature(**values: object) -> Callable[[Any], None]:
 
 SLOT = {"placement": "houlsby", "non_linearities": ["relu"], "middle_layers": 0}
 LIES = {
-    "it mixes": (signature(mixing=True), "input 'score_down' is missing"),
-    "it takes norms": (signature(norms=True), "input 'norm_weight' is missing"),
-    "it takes a stack": (signature(lower=SLOT), "input 'lower_down' is missing"),
+    "it mixes": (signature(mixing=True), "input 'upper_read.0' is missing"),
+    "it takes norms": (signature(norms=True), "input 'norm_weight.0' is missing"),
+    "it takes a stack": (signature(lower=SLOT), "input 'lower_down.0' is missing"),
     "it takes middle layers": (
         signature(upper={**SLOT, "middle_layers": 1}),
-        "input 'upper_middle' is missing",
+        "input 'upper_middle_0.0' is missing",
     ),
     "it takes another non-linearity": (
         signature(upper={**SLOT, "non_linearities": ["gelu", "relu"]}),

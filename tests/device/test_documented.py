@@ -20,9 +20,9 @@ TASKS = {
     "slots": Task("mid3", "token-classification"),
 }
 LOWER = Slot(placement="houlsby", non_linearities=("relu",))
-UPPER = Slot(placement="houlsby", non_linearities=("relu", "tanh"), middle_layers=3)
+UPPER = Slot(placement="houlsby", non_linearities=("relu", "tanh"), middle_layers=1)
 WIDEST = Signature(lower=LOWER, upper=UPPER, mixing=True, norms=True)
-LENGTHS = {"sites": 24, "norms": 24, "size": 384, "depth": 3}
+LENGTHS, SITES = {"size": 384}, 24
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_the_recipe_on_the_page_is_without_faults(tmp_path: Path):
 
 
 def test_the_table_of_inputs_is_the_graphs():
-    rows = re.findall(r'^\| `(\w+)` \| ((?:"?\w+"?(?:, )?)+) \|', TEXT, re.MULTILINE)
+    rows = re.findall(r'^\| `([\w.]+)` \| ((?:"?\w+"?(?:, )?)+) \|', TEXT, re.MULTILINE)
     told = {
         name: tuple(
             one.strip('"') if one.startswith('"') else LENGTHS[one] for one in shape.split(", ")
@@ -59,4 +59,10 @@ def test_the_table_of_inputs_is_the_graphs():
     }
     expected = dict.fromkeys(TOKEN_INPUTS, ("batch", "tokens"))
     expected |= adapter_inputs(WIDEST, size=384, layers=12)
-    assert told == expected
+    expected |= adapter_inputs(Signature(upper=UPPER), size=384, layers=12)
+    numbered = {
+        name.replace(".n", f".{number}"): shape
+        for name, shape in told.items()
+        for number in range(SITES)
+    }
+    assert numbered == expected
