@@ -81,3 +81,19 @@ def test_its_bundle_predicts_what_the_trained_model_does(report: dict[str, objec
         got = np.stack([one.numpy() for one in bundled.logits(rows)])
         assert np.abs(got - expected).max() <= 1e-4 * np.abs(expected).max()
         assert (got.argmax(1) == expected.argmax(1)).all()
+
+
+def test_its_bundle_loses_little_on_a_device(report: dict[str, object]):
+    """Scores of the graph in 8 bits are told beside float32's, a point away at most."""
+    from composer.device.bundle import Bundle
+    from composer.engine.refs import resolve
+    from composer.engine.store import Store
+
+    store = Store(report["store"])
+    bundle = Bundle.open(store.find(resolve(store, "phone", kinds=("bundle",)).key) / "bundle")
+    values = {(s.language, s.score, s.precision): s.value for s in bundle.manifest.scores}
+    small = {key: value for key, value in values.items() if key[2] == "weight-int8"}
+    assert len(small) == len(values) / 2 >= 4
+    for (language, score, _), value in small.items():
+        assert abs(value - values[language, score, "float32"]) <= 0.01, (language, score)
+    assert bundle.self_test() <= bundle.manifest.self_test.graph_tolerance
