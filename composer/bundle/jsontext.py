@@ -14,13 +14,14 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 from composer.errors import BundleError, ComposerError, StoreError
 
 DEPTH_LIMIT = 64  # brackets in brackets
 VALUES_LIMIT = 2**20  # commas and brackets: a value takes up to 200 times as much memory as text
 
+_SPELT = {bool, int, float, str, type(None)}
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
@@ -34,7 +35,7 @@ def canonical_json(value: object) -> bytes:
     '{\n  "a": "ä",\n  "b": 1\n}\n'
     """
     try:
-        _check(value, "", depth=0)
+        _check(value)
     except ValueError as fault:
         raise StoreError(f"cannot be written as JSON: {fault}") from fault
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -58,7 +59,7 @@ def parse_json(
             object_pairs_hook=_once_each,
             parse_constant=_refuse_constant,
         )
-        _check(value, "", depth=0)
+        _check(value)
     except RecursionError as fault:
         raise error(f"{place}: nested more than {DEPTH_LIMIT} deep") from fault
     except ValueError as fault:  # not JSON, not UTF-8, or refused below
@@ -78,33 +79,60 @@ def one_line(text: str, limit: int = 500) -> str:
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in cut)
 
 
-def _check(value: object, place: str, *, depth: int) -> None:
-    """Refuse what canonical JSON has no spelling for; `place` is a path of keys."""
+class _UnspeltError(ValueError):
+    """A value that canonical JSON has no spelling for, and the way to it.
+
+    The way is put together only when there is such a value: a tokenizer has a million.
+    """
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(fault)
+        self.fault, self.way = fault, ""
+
+    def inside(self, step: str) -> Self:
+        """Say one step more of the way, from the outside."""
+        self.way = f"{step}{self.way}"
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.way.lstrip('.') or 'the value'}: {self.fault}"
+
+
+def _check(value: object, *, depth: int = 0) -> None:
+    """Refuse what canonical JSON has no spelling for."""
     if depth > DEPTH_LIMIT:
         raise ValueError(f"nested more than {DEPTH_LIMIT} deep")
     if isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str):
-                raise ValueError(f"{place or 'the object'}: the key {key!r} is not a string")
-            _check_one(key, place)
-            _check(inner, f"{place}.{key[:80]}".lstrip("."), depth=depth + 1)
+                raise _UnspeltError(f"the key {key!r} is not a string")
+            _check_one(key)
+            try:
+                _check(inner, depth=depth + 1)
+            except _UnspeltError as fault:
+                raise fault.inside(f".{key[:80]}") from None
     elif isinstance(value, list | tuple):
         for number, inner in enumerate(value):
-            _check(inner, f"{place}[{number}]", depth=depth + 1)
+            try:
+                _check(inner, depth=depth + 1)
+            except _UnspeltError as fault:
+                raise fault.inside(f"[{number}]") from None
     else:
-        _check_one(value, place)
+        _check_one(value)
 
 
-def _check_one(value: object, place: str) -> None:
-    where = place or "the value"
-    if value is not None and type(value) not in (bool, int, float, str):
-        raise ValueError(f"{where}: {type(value).__name__} has no spelling in JSON")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{where}: {value} is not a finite number")
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ValueError(f"{where}: a whole number of more than 64 bits")
-    if isinstance(value, str) and _HALF_CHARACTER.search(value):
-        raise ValueError(f"{where}: {value[:80]!r} holds half a character (a surrogate)")
+def _check_one(value: object) -> None:
+    if type(value) not in _SPELT:
+        raise _UnspeltError(f"{type(value).__name__} has no spelling in JSON")
+    if isinstance(value, str):
+        if _HALF_CHARACTER.search(value):
+            raise _UnspeltError(f"{value[:80]!r} holds half a character (a surrogate)")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise _UnspeltError(f"{value} is not a finite number")
+    elif isinstance(value, int):
+        if type(value) is not bool and not -(2**63) <= value < 2**63:
+            raise _UnspeltError("a whole number of more than 64 bits")
 
 
 def _once_each(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
