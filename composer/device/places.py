@@ -4,11 +4,11 @@ The device runtime hands weights over as arrays and looks at none of this. A pro
 the file by its path does: there a place may lead to any file, so it is held to the weights'.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from composer.bundle.graphs import WEIGHTS
 from composer.bundle.header import Entry
-from composer.device.structure import fields_of, message_of, read_structure, text_of
+from composer.device.structure import read_structure
 from composer.errors import BundleError
 
 
@@ -23,12 +23,10 @@ def check_places(structure: bytes, weights: Mapping[str, Entry], *, place: str) 
     Raises:
         BundleError: It names another file, or another place in it.
     """
-    expected = read_structure(structure, place=place).external
-    for name, told in _told(structure, place):
-        if name not in expected:
-            continue
+    found = read_structure(structure, place=place)
+    for name, told in found.told.items():
         entry = weights.get(name)
-        if entry is None or entry.type != expected[name]:
+        if entry is None or entry.type != found.external[name]:
             raise BundleError(f"{place}: {WEIGHTS} has no tensor {name[:80]!r} of its type")
         wanted = (
             ("location", WEIGHTS),
@@ -40,25 +38,3 @@ def check_places(structure: bytes, weights: Mapping[str, Entry], *, place: str) 
                 f"{place}: says that {name[:80]!r} lies at {dict(told)!r:.200}, "
                 f"not at {dict(wanted)!r}"
             )
-
-
-def _told(structure: bytes, place: str) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
-    """Give the name of every constant, and all that is said of its place, in order."""
-    for outer, graph in fields_of(structure, "model", place):
-        if outer != "graph":
-            continue
-        for field, constant in fields_of(message_of(graph, place), "graph", place):
-            if field == "initializer":
-                values = list(fields_of(message_of(constant, place), "initializer", place))
-                names = [text_of(value, place) for inner, value in values if inner == "name"]
-                told = [
-                    _pair(message_of(value, place), place)
-                    for inner, value in values
-                    if inner == "external_data"
-                ]
-                yield "".join(names[-1:]), tuple(told)
-
-
-def _pair(entry: bytes, place: str) -> tuple[str, str]:
-    said = {name: text_of(value, place) for name, value in fields_of(entry, "place", place)}
-    return said.get("key", ""), said.get("value", "")

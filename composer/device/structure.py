@@ -59,10 +59,12 @@ class Structure:
     Attributes:
         nodes: How many.
         external: Name -> type of the constants that lie elsewhere, in order.
+        told: Name -> all that is said of where such a constant lies, in order.
     """
 
     nodes: int
     external: Mapping[str, TensorType]
+    told: Mapping[str, tuple[tuple[str, str], ...]]
 
 
 def read_structure(data: bytes, *, place: str) -> Structure:
@@ -75,22 +77,23 @@ def read_structure(data: bytes, *, place: str) -> Structure:
         raise BundleError(
             f"{place}: {len(data):,} bytes; a graph's structure has at most {LIMIT:,}"
         )
-    graphs = [value for field, value in fields_of(data, "model", place) if field == "graph"]
+    graphs = [value for field, value in _fields(data, "model", place) if field == "graph"]
     if len(graphs) != 1 or not isinstance(graphs[0], bytes):
         raise BundleError(f"{place}: {len(graphs)} graphs; there must be one")
-    nodes, names, external = 0, set(), {}
-    for field, value in fields_of(graphs[0], "graph", place):
+    nodes, names, external, told = 0, set(), {}, {}
+    for field, value in _fields(graphs[0], "graph", place):
         if field == "node":
             nodes += 1
-            _check_node(message_of(value, place), place)
+            _check_node(_message(value, place), place)
         if field == "initializer":
-            constant = _read_constant(message_of(value, place), place)
+            constant = _read_constant(_message(value, place), place)
             if constant.name in names:
                 raise BundleError(f"{place}: the constant {constant.name[:80]!r} is named twice")
             names.add(constant.name)
             if constant.outside:
                 external[constant.name] = constant.type(place)
-    return Structure(nodes=nodes, external=external)
+                told[constant.name] = constant.told
+    return Structure(nodes=nodes, external=external, told=told)
 
 
 @dataclass
@@ -101,6 +104,7 @@ class _Constant:
     number: int = 0  # of its type
     shape: tuple[int, ...] = ()
     outside: bool = False
+    told: tuple[tuple[str, str], ...] = ()
 
     def type(self, place: str) -> TensorType:
         if self.number not in _DTYPES or max(self.shape, default=0) > LARGEST:
@@ -112,12 +116,12 @@ class _Constant:
 
 def _check_node(data: bytes, place: str) -> None:
     found: dict[str, str] = {"domain": "", "op_type": ""}
-    for field, value in fields_of(data, "node", place):
+    for field, value in _fields(data, "node", place):
         if field == "attribute":
-            for _ in fields_of(message_of(value, place), "attribute", place):
+            for _ in _fields(_message(value, place), "attribute", place):
                 pass  # a subgraph or a tensor is a field that is not known
         elif field in found:
-            found[field] = text_of(value, place)
+            found[field] = _text(value, place)
     if found["op_type"] not in OPERATORS.get(found["domain"], ()):
         name = ":".join(filter(None, (found["domain"], found["op_type"])))
         raise BundleError(f"{place}: the operator {name[:80]!r} is none that composer writes")
@@ -125,9 +129,9 @@ def _check_node(data: bytes, place: str) -> None:
 
 def _read_constant(data: bytes, place: str) -> _Constant:
     found = _Constant()
-    for field, value in fields_of(data, "initializer", place):
+    for field, value in _fields(data, "initializer", place):
         if field == "name":
-            found.name = text_of(value, place)
+            found.name = _text(value, place)
         if field == "dims":
             found.shape += _numbers(value, place)
         if field == "data_type" and isinstance(value, int):
@@ -136,11 +140,11 @@ def _read_constant(data: bytes, place: str) -> _Constant:
             found.outside = found.outside or value == _EXTERNAL
         if field == "external_data":
             found.outside = True
-            _check_place(message_of(value, place), place)
+            found.told += (_read_place(_message(value, place), place),)
     return found
 
 
-def fields_of(data: bytes, message: str, place: str) -> Iterator[tuple[str, int | bytes]]:
+def _fields(data: bytes, message: str, place: str) -> Iterator[tuple[str, int | bytes]]:
     """Go through the fields of a message: name and value; an unknown one is a fault."""
     known = _FIELDS[message]
     at = 0
@@ -179,15 +183,16 @@ def _varint(data: bytes, at: int, place: str) -> tuple[int, int]:
     raise BundleError(f"{place}: damaged (a number is cut short)")
 
 
-def _check_place(data: bytes, place: str) -> None:
+def _read_place(data: bytes, place: str) -> tuple[str, str]:
     """Hold a constant's place to the bundle's own file: others load a graph by its path."""
-    said = {name: text_of(value, place) for name, value in fields_of(data, "place", place)}
+    said = {name: _text(value, place) for name, value in _fields(data, "place", place)}
     key, value = said.get("key", ""), said.get("value", "")
     if not (value == WEIGHTS if key == "location" else key in _COUNTS and value.isdecimal()):
         raise BundleError(
             f"{place}: says that a constant lies at {key[:80]!r} {value[:80]!r}; all lie in "
             f"{WEIGHTS!r}"
         )
+    return key, value
 
 
 def _numbers(value: int | bytes, place: str) -> tuple[int, ...]:
@@ -201,16 +206,14 @@ def _numbers(value: int | bytes, place: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def message_of(value: int | bytes, place: str) -> bytes:
-    """Take a field's value as an inner message."""
+def _message(value: int | bytes, place: str) -> bytes:
     if not isinstance(value, bytes):
         raise BundleError(f"{place}: damaged (a number where a message belongs)")
     return value
 
 
-def text_of(value: int | bytes, place: str) -> str:
-    """Take a field's value as text."""
+def _text(value: int | bytes, place: str) -> str:
     try:
-        return message_of(value, place).decode()
+        return _message(value, place).decode()
     except UnicodeDecodeError as fault:
         raise BundleError(f"{place}: damaged (a name is not UTF-8)") from fault
