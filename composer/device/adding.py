@@ -1,9 +1,8 @@
 """What comes into a bundle is tried by the bundle's own graph before the bundle changes."""
 
-import numpy as np
-
 from composer.bundle.editing import Edit
 from composer.bundle.records import SelfTestCase
+from composer.bundle.selftest import Rows, relative_difference
 from composer.device.bundle import Bundle
 from composer.errors import BundleError
 
@@ -42,14 +41,9 @@ def tested(edit: Edit) -> tuple[Edit, dict[str, float]]:
     return edit.with_cases(cases), off
 
 
-def _difference(
-    edit: Edit, case: SelfTestCase, got: tuple[tuple[float, ...], ...], *, exact: bool
-) -> float:
+def _difference(edit: Edit, case: SelfTestCase, got: Rows, *, exact: bool) -> float:
     """Tell how far outputs are off; not to be compared, or too far in float32, is refused."""
-    answered, expected = np.array(got), np.array(case.expected)
-    off = float("inf")
-    if answered.shape == expected.shape:
-        off = float(np.abs(answered - expected).max() / max(np.abs(expected).max(), 1e-9))
+    off = relative_difference(got, case.expected)
     allowed = edit.manifest.self_test.tolerance if exact else float("inf")
     if not off <= allowed or off == float("inf"):  # also where it is not a number
         raise BundleError(

@@ -19,6 +19,7 @@ from composer.bundle.graphs import WEIGHTS, adapter_inputs, graph_file
 from composer.bundle.manifest import TOKENIZER, Manifest
 from composer.bundle.reader import OpenedBundle, open_bundle
 from composer.bundle.records import CompositionRecord, SelfTestCase
+from composer.bundle.selftest import Rows, output_rows, relative_difference
 from composer.bundle.shapes import read_shape
 from composer.bundle.slots import fill_slots, norm_owner
 from composer.data.batches import batch_plan, collate
@@ -140,14 +141,13 @@ class Bundle:
         """Encode texts as the backbone reads them."""
         return self._encoder.encode(examples, truncate=truncate, offsets=offsets)
 
-    def outputs(self, case: SelfTestCase) -> tuple[tuple[float, ...], ...]:
+    def outputs(self, case: SelfTestCase) -> Rows:
         """Give the head's outputs for a case of the self-test: one row, or one a token."""
         composition = self.use(case.composition)
         example = Example(text=case.text, pair=case.pair)
         (row,) = self.encode([example], truncate=True, offsets=False)
         (logits,) = composition.logits([row])
-        rows = logits.reshape(-1, logits.shape[-1])
-        return tuple(tuple(round(float(value), 7) for value in one) for one in rows)
+        return output_rows(logits)
 
     def self_test(self) -> float:
         """Run the bundle's own test cases.
@@ -160,13 +160,10 @@ class Bundle:
         """
         worst, test = 0.0, self.manifest.self_test
         for case in test.cases:
-            exact = case.by_graph is None
-            expected = np.array(case.expected if case.by_graph is None else case.by_graph)
-            allowed = test.tolerance if exact else test.graph_tolerance
-            got = np.array(self.outputs(case))
-            off = float("inf")
-            if got.shape == expected.shape:
-                off = float(np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-9))
+            expected, allowed = case.expected, test.tolerance
+            if case.by_graph is not None:
+                expected, allowed = case.by_graph, test.graph_tolerance
+            off = relative_difference(self.outputs(case), expected)
             if not off <= allowed:  # also where it is not a number
                 raise BundleError(
                     f"{self._opened.path}: {case.composition}: self-test: {case.text!r} is off by "

@@ -13,6 +13,7 @@ from torch import Tensor
 from composer.bundle.fingerprint import tensor_digests
 from composer.bundle.reader import OpenedBundle
 from composer.bundle.records import CompositionRecord, SelfTestCase
+from composer.bundle.selftest import Rows, output_rows, relative_difference
 from composer.bundle.shapes import read_shape
 from composer.data.encode import Encoder
 from composer.data.examples import Example
@@ -97,19 +98,15 @@ def self_test(bundle: OpenedBundle, backbone: Backbone) -> float:
     return worst
 
 
-def outputs(predictor: Predictor, example: Example) -> tuple[tuple[float, ...], ...]:
+def outputs(predictor: Predictor, example: Example) -> Rows:
     """Give the head's outputs for one input: one row, or one a token."""
-    logits = predictor.logits(predictor.encode([example], truncate=True))[0]
-    rows = logits.reshape(-1, logits.shape[-1])
-    return tuple(tuple(round(float(value), 7) for value in row) for row in rows)
+    (logits,) = predictor.logits(predictor.encode([example], truncate=True))
+    return output_rows(logits.numpy())
 
 
 def _difference(predictor: Predictor, case: SelfTestCase) -> float:
-    got = np.array(outputs(predictor, Example(text=case.text, pair=case.pair)))
-    expected = np.array(case.expected)
-    if got.shape != expected.shape:
-        return float("inf")
-    return float(np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-9))
+    got = outputs(predictor, Example(text=case.text, pair=case.pair))
+    return relative_difference(got, case.expected)
 
 
 def _pooling(record: CompositionRecord) -> str:
