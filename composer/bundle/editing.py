@@ -231,7 +231,7 @@ def _spoken(signature: Signature) -> str:
         for name, slot in slots.items()
         if slot is not None
     ]
-    said += [word for word in ("mixing", "norms") if getattr(signature, word)]
+    said += [word for word in ("invertible", "mixing", "norms") if getattr(signature, word)]
     return ", ".join(said) or "heads alone"
 
 
