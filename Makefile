@@ -13,7 +13,7 @@ test: lint
 	$(BIN)/python -m pytest -q -n 2
 
 slow: .venv
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m slow --hypothesis-profile=default
 
 lint: .venv
 	$(BIN)/ruff check

@@ -2,6 +2,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Generated tests draw the same each time, so that a change is judged by what it changed;
+# `make slow` draws anew.
+settings.register_profile("same", derandomize=True)
+settings.load_profile("same")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

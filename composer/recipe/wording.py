@@ -30,6 +30,8 @@ _SCALARS: dict[object, str] = {
     float: "a number",
     bool: "true or false",
 }
+_NEEDS_QUOTES = frozenset(",[]{}'\"#:&*!|%@`?")
+_LONGEST_PLAIN = 60
 
 
 def either(values: Iterable[object]) -> str:
@@ -130,7 +132,9 @@ def _remedy(value: object, arms: Sequence[object]) -> str:
     if str in kinds and isinstance(value, bool | int | float):
         return f'; quote it: "{show(value)}"'
     if tuple in kinds and isinstance(value, str | int | float):
-        return f"; write [{value}]"
+        text = str(value)
+        plain = text.isprintable() and len(text) <= _LONGEST_PLAIN and not set(text) & _NEEDS_QUOTES
+        return f"; write [{text}]" if plain else "; put it in square brackets"
     if isinstance(value, str) and kinds & {int, float} and str not in kinds:
         return _number_meant(value)
     if isinstance(value, float) and int in kinds and value.is_integer():

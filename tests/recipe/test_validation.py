@@ -56,6 +56,8 @@ def adapter(**values: object) -> list[str]:
         ({"dropout": float("nan")}, "dropout.must be a finite number, not nan"),
         ({"leave_out": (0, -1)}, "leave_out.1.must be at least 0, not -1"),
         ({"leave_out": 3}, "leave_out.must be a list, not 3; write [3]"),
+        ({"leave_out": "1, 2"}, "leave_out.must be a list, not '1, 2'; put it in square brackets"),
+        ({"leave_out": "\x85"}, "leave_out.must be a list, not '\\x85'; put it in square brackets"),
         ({"sparsity": {"method": "snp"}}, "sparsity.method.must be 'random', 'magnitude', "
                                           "'erdos-renyi', 'snip' or 'grasp', not 'snp'; "
                                           "did you mean 'snip'?"),
