@@ -67,7 +67,7 @@ class Sites:
         if embeddings is not None:
             embeddings.register_forward_hook(self._embed)
         for site, layer in layers.items():
-            layer.bottleneck_layer_forward = partial(self._forward, site)
+            layer.bottleneck_layer_forward = partial(self.at, site)
 
     @contextmanager
     def acting(
@@ -98,7 +98,8 @@ class Sites:
         embed: EmbeddingFunction | None = getattr(self._acting, "functions", (None, None))[1]
         return output if embed is None else embed(output)
 
-    def _forward(self, site: Site, hidden: Tensor, residual: Tensor, norm: nn.LayerNorm) -> Tensor:
+    def at(self, site: Site, hidden: Tensor, residual: Tensor, norm: nn.LayerNorm) -> Tensor:
+        """Compute a site, all (batch, tokens, size), with what acts in this thread."""
         act: SiteFunction | None = getattr(self._acting, "functions", (None, None))[0]
         if act is None:
             return norm(hidden + residual)  # type: ignore[no-any-return]

@@ -51,6 +51,21 @@ class Units:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Members:
+    """What the members of a fusion or gate add, side by side: weights only, no token is in it.
+
+    Attributes:
+        up: (size, R), of the units of all members.
+        bias: (N, size).
+        segments: (R, N), 1 where the unit belongs to the member, else 0.
+    """
+
+    up: Tensor
+    bias: Tensor
+    segments: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
 class TwoLayers:
     """A small network: down, non-linearity, up.
 
@@ -169,8 +184,18 @@ def segments_of(widths: Sequence[int], like: Tensor) -> Tensor:
     return F.one_hot(owner, len(widths)).to(like)
 
 
+def side_by_side(members: Sequence[Units]) -> Members:
+    """Put what members add side by side; their `values` are not read."""
+    up = torch.cat([member.up for member in members], dim=1)
+    return Members(
+        up=up,
+        bias=torch.stack([member.bias for member in members]),
+        segments=segments_of([member.up.shape[1] for member in members], up),
+    )
+
+
 def fold_fusion(
-    members: Sequence[Units], *, query: Tensor, query_bias: Tensor, key: Tensor, value: Tensor
+    members: Members, *, query: Tensor, query_bias: Tensor, key: Tensor, value: Tensor
 ) -> Mixing:
     """Fold AdapterFusion's query, key and value into its members' up-projections.
 
@@ -180,43 +205,40 @@ def fold_fusion(
     products are of weights, so their cost does not grow with the number of tokens.
 
     Args:
-        members: In order; their `values` are not read.
+        members: In order.
         query: (size, size), applied as `x @ query.T`.
         query_bias: (size,).
         key: (size, size).
         value: (size, size).
     """
-    up = torch.cat([member.up for member in members], dim=1)  # (size, R)
-    bias = torch.stack([member.bias for member in members])  # (N, size)
-    keys, bias_keys = key @ up, bias @ key.T  # (size, R), (N, size)
+    keys, bias_keys = key @ members.up, members.bias @ key.T  # (size, R), (N, size)
     return Mixing(
         unit_score=keys.T @ query,
         unit_score_bias=query_bias @ keys,
         member_score=bias_keys @ query,
         member_score_bias=bias_keys @ query_bias,
-        up=value @ up,
-        up_bias=bias @ value.T,
-        segments=segments_of([member.up.shape[1] for member in members], up),
+        up=value @ members.up,
+        up_bias=members.bias @ value.T,
+        segments=members.segments,
     )
 
 
-def fold_gate(members: Sequence[Units], *, gate: Tensor, gate_bias: Tensor) -> Mixing:
+def fold_gate(members: Members, *, gate: Tensor, gate_bias: Tensor) -> Mixing:
     """Prepare the gate form of fusion: p = softmax(W_g x + b_g), out = sum_i p_i u_i.
 
     Args:
-        members: In order; their `values` are not read.
+        members: In order.
         gate: (members, size).
         gate_bias: (members,).
     """
-    up = torch.cat([member.up for member in members], dim=1)
     return Mixing(
         unit_score=None,
         unit_score_bias=None,
         member_score=gate,
         member_score_bias=gate_bias,
-        up=up,
-        up_bias=torch.stack([member.bias for member in members]),
-        segments=segments_of([member.up.shape[1] for member in members], up),
+        up=members.up,
+        up_bias=members.bias,
+        segments=members.segments,
     )
 
 

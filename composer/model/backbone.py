@@ -24,6 +24,7 @@ from composer.data.tokenizer import read_tokenizer
 from composer.errors import BackboneError
 from composer.model.adapters import Site, Sites, open_sites
 from composer.model.architectures import EncoderConfig
+from composer.model.encoder import Encoder, has_encoder
 from composer.model.screening import screen_folder
 from composer.model.weights import load_weights
 
@@ -53,6 +54,7 @@ class Backbone:
         precision: "float32" or "bfloat16", of the operands of frozen matrix products.
         architecture: Its `model_type`.
         config: What composer read of its `config.json`.
+        encoder: Its layers as composer computes them; None: `transformers` does.
 
     Any number of threads may predict on one backbone at a time, each with its own composition,
     and one may train beside them; but training with the backbone's own dropout wants it alone.
@@ -69,6 +71,7 @@ class Backbone:
     precision: str
     architecture: str
     config: EncoderConfig
+    encoder: Encoder | None = field(repr=False)
     _users: _Users = field(default_factory=_Users, repr=False)
 
     @property
@@ -76,8 +79,18 @@ class Backbone:
         """The table of token embeddings."""
         return self.module.get_input_embeddings()  # type: ignore[no-any-return, operator]
 
+    def to(self, target: torch.device | torch.dtype) -> None:
+        """Move the weights to a device, or widen them to a type, if they are not there."""
+        weight = self.word_embeddings.weight
+        if target not in (weight.device, weight.dtype):
+            self.module.to(target)
+            if self.encoder is not None:
+                self.encoder.read_weights()
+
     def encode(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Run the encoder: token ids of (batch, tokens) to (batch, tokens, size)."""
+        if self.encoder is not None:
+            return self.encoder.run(batch)
         inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
         if getattr(self.module.config, "type_vocab_size", 0) > 1:
             inputs["token_type_ids"] = batch["token_type_ids"]
@@ -141,12 +154,17 @@ def open_backbone(folder: Path, *, precision: str, max_tokens: int | None = None
     module.eval()
     shape: transformers.PretrainedConfig = module.config  # type: ignore[assignment]
     sites = open_sites(module)
+    norms = _find_norms(module, sites)
     if precision == "bfloat16":
         _narrow_products(module)
+    encoder = None
+    if has_encoder(kind, config):
+        encoder = Encoder(module, kind=kind, config=config, sites=sites, norms=norms)
     return Backbone(
         module=module,
         sites=sites,
-        norms=_find_norms(module, sites),
+        norms=norms,
+        encoder=encoder,
         tokenizer=tokenizer,
         fingerprints=fingerprint_folder(folder),
         size=shape.hidden_size,

@@ -1,11 +1,6 @@
 """Which encoders become device graphs, and what their weights are called.
 
-A family's table leads from composer's names to the encoder's own; `{}` is the layer's number.
-Linear layers have a weight of (out, in) and a bias.
-
-    bert         BERT, MiniLM, E5
-    roberta      RoBERTa, XLM-R: positions count from behind the padding id
-    distilbert   DistilBERT: no token types
+Those of `composer.model.layouts`. In RoBERTa and XLM-R positions count from behind the padding id.
 """
 
 from collections.abc import Mapping
@@ -15,40 +10,8 @@ import numpy as np
 
 from composer.errors import BackboneError
 from composer.model.backbone import Backbone
+from composer.model.layouts import LAYOUTS
 
-_BERT = {
-    "embeddings.tokens": "embeddings.word_embeddings.weight",
-    "embeddings.positions": "embeddings.position_embeddings.weight",
-    "embeddings.types": "embeddings.token_type_embeddings.weight",
-    "embeddings.norm": "embeddings.LayerNorm",
-    "{}.query": "encoder.layer.{}.attention.self.query",
-    "{}.key": "encoder.layer.{}.attention.self.key",
-    "{}.value": "encoder.layer.{}.attention.self.value",
-    "{}.mixed": "encoder.layer.{}.attention.output.dense",
-    "{}.attention.norm": "encoder.layer.{}.attention.output.LayerNorm",
-    "{}.wide": "encoder.layer.{}.intermediate.dense",
-    "{}.narrow": "encoder.layer.{}.output.dense",
-    "{}.output.norm": "encoder.layer.{}.output.LayerNorm",
-}
-_DISTILBERT = {
-    "embeddings.tokens": "embeddings.word_embeddings.weight",
-    "embeddings.positions": "embeddings.position_embeddings.weight",
-    "embeddings.norm": "embeddings.LayerNorm",
-    "{}.query": "transformer.layer.{}.attention.q_lin",
-    "{}.key": "transformer.layer.{}.attention.k_lin",
-    "{}.value": "transformer.layer.{}.attention.v_lin",
-    "{}.mixed": "transformer.layer.{}.attention.out_lin",
-    "{}.attention.norm": "transformer.layer.{}.sa_layer_norm",
-    "{}.wide": "transformer.layer.{}.ffn.lin1",
-    "{}.narrow": "transformer.layer.{}.ffn.lin2",
-    "{}.output.norm": "transformer.layer.{}.output_layer_norm",
-}
-_TABLES = {
-    "bert": _BERT,
-    "roberta": _BERT,
-    "xlm-roberta": _BERT,
-    "distilbert": _DISTILBERT,
-}
 _ACTIVATIONS = {
     "gelu": "Gelu",
     "gelu_new": "Gelu(tanh)",
@@ -94,10 +57,10 @@ def read_encoder(backbone: Backbone) -> Encoder:
         BackboneError: Its architecture has no device graph.
     """
     family, config = backbone.architecture, backbone.config
-    table = _TABLES.get(family)
+    table = LAYOUTS.get(family)
     if table is None:
         raise BackboneError(
-            f"architecture {family!r} has no device graph; there is one for {', '.join(_TABLES)}"
+            f"architecture {family!r} has no device graph; there is one for {', '.join(LAYOUTS)}"
         )
     if config.hidden_act not in _ACTIVATIONS:
         raise BackboneError(

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from composer.model.adapters import Site
-from composer.model.arithmetic import Mixing, Units, average, joined, segments_of
-from composer.model.composed import ComposedModel, TrainedMixers
+from composer.model.arithmetic import Members, Mixing, Units, average, joined, side_by_side
+from composer.model.composed import ComposedModel
+from composer.model.mixers import TrainedMixers
 from composer.model.parts import Adapter
 from composer.recipe.composition import NONE, Average, Composition, Fuse, Gate, Stack, mixers_of
 
@@ -41,16 +42,12 @@ class FoldedMixers:
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self.tensors = dict(tensors)
 
-    def mixing(
-        self, site: Site, number: int, composed: Fuse | Gate, members: list[Units]
-    ) -> Mixing:
+    def mixing(self, site: Site, number: int, composed: Fuse | Gate, members: Members) -> Mixing:
         """Give the stored mixing; the members say only how many units each has."""
         stored = {
             field: self.tensors.get(f"{site}.{number}.{name}") for name, field in _NAMES.items()
         }
-        widths = [member.up.shape[1] for member in members]
-        segments = segments_of(widths, members[0].up)
-        return Mixing(**stored, segments=segments)  # type: ignore[arg-type]
+        return Mixing(**stored, segments=members.segments)  # type: ignore[arg-type]
 
     def norm(self, site: Site) -> tuple[Tensor, Tensor] | None:
         """Give the composition's own copy of the norm at a site, if it has one."""
@@ -69,7 +66,7 @@ def fold(model: ComposedModel) -> dict[str, Tensor]:
         for number, part in enumerate(mixers_of(model.composition)):
             if owned.has_mixer(site, number):
                 members = [_projection(member, model, site) for member in part.parts]
-                mixing = exact.mixing(site, number, part, members)
+                mixing = exact.mixing(site, number, part, side_by_side(members))
                 folded |= _named(f"{site}.{number}", mixing)
         norm = exact.norm(site)
         if norm is not None:

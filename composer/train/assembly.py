@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from composer.model.backbone import Backbone
-from composer.model.composed import ComposedModel, TrainedMixers
+from composer.model.composed import ComposedModel
 from composer.model.files import HeadFile, read_adapter, read_head, read_owned
+from composer.model.mixers import TrainedMixers
 from composer.recipe.composition import Composition
 
 

@@ -38,7 +38,7 @@ def prepare(training: Training, context: StageContext, *, precision: str | None 
             f"{backbone.fingerprints.body[:12]}, planned was {context.fingerprints.body[:12]}; "
             "the files changed since the plan was made"
         )
-    backbone.module.to(PartialState().device)
+    backbone.to(PartialState().device)
     torch.manual_seed(training.seed)  # last: opening a backbone draws numbers, using one does not
     return backbone
 

@@ -14,7 +14,7 @@ from torch.nn import Parameter
 from composer.data.predictions import Value
 from composer.errors import AdapterError
 from composer.model.backbone import Backbone
-from composer.model.composed import ComposedModel, TrainedMixers
+from composer.model.composed import ComposedModel
 from composer.model.files import (
     CompositionFile,
     HeadFile,
@@ -23,6 +23,7 @@ from composer.model.files import (
     write_head,
     write_owned,
 )
+from composer.model.mixers import TrainedMixers
 from composer.model.parts import Adapter, Head, Part, new_adapter, new_head, new_owned
 from composer.model.predictor import Predictor
 from composer.recipe.composition import (

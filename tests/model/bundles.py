@@ -14,8 +14,9 @@ from composer.bundle.writer import NewPart, write_bundle
 from composer.data.examples import Example
 from composer.model.backbone import Backbone
 from composer.model.bundled import open_composition, outputs
-from composer.model.composed import ComposedModel, TrainedMixers
+from composer.model.composed import ComposedModel
 from composer.model.folded import fold
+from composer.model.mixers import TrainedMixers
 from composer.model.parts import Part, new_head
 from composer.model.predictor import Predictor
 from composer.recipe.composition import adapter_names, parse_composition

@@ -6,7 +6,8 @@ import torch
 
 from composer.model.adapters import Site
 from composer.model.backbone import Backbone, open_backbone
-from composer.model.composed import ComposedModel, TrainedMixers
+from composer.model.composed import ComposedModel
+from composer.model.mixers import TrainedMixers
 from composer.model.parts import Adapter, Owned, Part, new_adapter, new_head, new_owned
 from composer.recipe.composition import Composition, Fuse, Gate, Stack, parse_composition
 from composer.recipe.schema import BottleneckAdapter, MAdapter

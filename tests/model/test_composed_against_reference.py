@@ -136,7 +136,7 @@ def _double(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def ours(model: ComposedModel, site: Site, hidden: Tensor, residual: Tensor) -> Tensor:
-    return model.site_function()(site, hidden, residual, model.backbone.norms[site])
+    return model.walk().act(site, hidden, residual, model.backbone.norms[site])
 
 
 @pytest.mark.parametrize("site", SITES, ids=str)

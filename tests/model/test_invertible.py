@@ -144,7 +144,7 @@ def test_hidden_states_equal_the_librarys(family: str, expression: str, tmp_path
     theirs = library_model(tmp_path / family, ours)
     if family == "distilbert":
         del batch["token_type_ids"]
-    ours.backbone.module.double()
+    ours.backbone.to(torch.float64)
     assert difference(ours.double(), theirs.double(), batch) < 1e-10
     with torch.no_grad():
         ours.adapter(expression.split()[0])["embeddings.g_up"].add_(0.01)

@@ -23,9 +23,10 @@ from composer.errors import BackboneError
 from composer.model.adapters import Site, Sites
 from composer.model.backbone import Backbone, open_backbone
 from composer.model.bundled import check_backbone, open_composition
-from composer.model.composed import ComposedModel, TrainedMixers
+from composer.model.composed import ComposedModel
 from composer.model.files import HeadFile
 from composer.model.folded import fold
+from composer.model.mixers import TrainedMixers
 from composer.model.parts import Part, new_head
 from composer.model.predictor import Predictor
 from composer.recipe.composition import NONE, adapter_names, parse_composition

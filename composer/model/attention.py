@@ -1,0 +1,142 @@
+"""Attention and dropout of frozen layers, made for short texts on processors.
+
+Held equal to `scaled_dot_product_attention`, whose backward pass is several times slower on a
+processor at the lengths of utterances, and in bfloat16 more than ten times.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_STEPS = 2**16  # of a dropout's probability: a mask's number is 16 bits
+
+
+def attend(
+    joined: Tensor, *, texts: int, heads: int, hidden: Tensor | None, dropout: float
+) -> Tensor:
+    """Let each token of a text look at the others: softmax(q k^T / sqrt(width)) v.
+
+    Args:
+        joined: Query, key and value side by side, (texts * tokens, 3 * size).
+        texts: In the batch.
+        heads: The size's equal parts.
+        hidden: (texts, 1, tokens), -inf where a token is padding, else 0; None: nowhere.
+        dropout: Share of the attention that is dropped.
+
+    Returns:
+        (texts * tokens, size).
+
+    Source: Vaswani et al. (2017), eq. 1.
+    """
+    tokens = len(joined) // texts
+    kept = None
+    if dropout:
+        kept = kept_at_random((texts * heads, tokens, tokens), dropout, joined.device)
+    return _Attention.apply(joined, texts, heads, hidden, kept, dropout)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Attention(torch.autograd.Function):
+    """Products in the operands' precision, softmax in float32; shares are saved, no scores."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        joined: Tensor,
+        texts: int,
+        heads: int,
+        hidden: Tensor | None,
+        kept: Tensor | None,
+        dropout: float,
+    ) -> Tensor:
+        query, key, value = _heads(joined, texts, heads, parts=3)
+        scores = _wide(torch.bmm(query, key.transpose(1, 2)))
+        scores.mul_(1 / math.sqrt(query.shape[-1]))
+        if hidden is not None:
+            scores.view(texts, heads, *scores.shape[1:]).add_(hidden.unsqueeze(1))
+        shares = torch.softmax(scores, dim=-1)
+        used = _thinned(shares, kept, dropout).to(joined.dtype)
+        shares = shares.to(joined.dtype) if kept is not None else used
+        ctx.save_for_backward(query, key, value, shares, used, kept)
+        ctx.texts, ctx.dropout = texts, dropout
+        return _side_by_side(torch.bmm(used, value).unsqueeze(0), texts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, shares, used, kept = ctx.saved_tensors
+        heads = len(query) // ctx.texts
+        (given,) = _heads(gradient, ctx.texts, heads, parts=1)
+        of_used = _wide(torch.bmm(given, value.transpose(1, 2)))
+        of_shares, exact = _thinned(of_used, kept, ctx.dropout), _wide(shares)
+        of_scores = exact * (of_shares - (exact * of_shares).sum(-1, keepdim=True))
+        of_scores = of_scores.mul_(1 / math.sqrt(query.shape[-1])).to(query.dtype)
+        found = torch.empty((3, *query.shape), dtype=query.dtype, device=query.device)
+        torch.bmm(of_scores, key, out=found[0])
+        torch.bmm(of_scores.transpose(1, 2), query, out=found[1])
+        torch.bmm(used.transpose(1, 2), given, out=found[2])
+        return _side_by_side(found, ctx.texts), None, None, None, None, None
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values.float() if values.dtype == torch.bfloat16 else values
+
+
+def _heads(rows: Tensor, texts: int, heads: int, *, parts: int) -> Tensor:
+    """Cut (texts * tokens, parts * size) into (parts, texts * heads, tokens, width)."""
+    cut = rows.view(texts, len(rows) // texts, parts, heads, -1).permute(2, 0, 3, 1, 4)
+    return cut.reshape(parts, texts * heads, *cut.shape[3:])
+
+
+def _side_by_side(cut: Tensor, texts: int) -> Tensor:
+    """Undo `_heads`."""
+    parts, _, tokens, width = cut.shape
+    rows = cut.view(parts, texts, -1, tokens, width).permute(1, 3, 0, 2, 4)
+    return rows.reshape(texts * tokens, -1)
+
+
+def drop(values: Tensor, probability: float) -> Tensor:
+    """Set a share of values to zero, and make up for it in the others."""
+    if not probability:
+        return values
+    kept = kept_at_random(values.shape, probability, values.device)
+    return _Dropout.apply(values, kept, probability)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Dropout(torch.autograd.Function):
+    """Saves a byte a value."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, kept: Tensor, probability: float) -> Tensor:
+        ctx.save_for_backward(kept)
+        ctx.probability = probability
+        return _thinned(values, kept, probability)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (kept,) = ctx.saved_tensors
+        return _thinned(gradient, kept, ctx.probability), None, None
+
+
+def kept_at_random(
+    shape: torch.Size | tuple[int, ...], probability: float, device: torch.device
+) -> Tensor:
+    """Draw which values a dropout keeps, four to a random number of 64 bits.
+
+    The probability is rounded to a 65,536th. torch's own draws a number a value, and takes
+    longer than the matrix product before it.
+    """
+    count = math.prod(shape)
+    drawn = torch.empty((count + 3) // 4, dtype=torch.int64, device=device).random_(-(2**63), None)
+    return (drawn.view(torch.int16)[:count] >= _steps(probability) - _STEPS // 2).view(shape)
+
+
+def _thinned(values: Tensor, kept: Tensor | None, probability: float) -> Tensor:
+    if kept is None:
+        return values
+    scale = _STEPS / (_STEPS - _steps(probability))
+    return values * kept.to(values.dtype).mul_(scale)  # torch is slow to multiply by truth values
+
+
+def _steps(probability: float) -> int:
+    return round(probability * _STEPS)

@@ -1,0 +1,197 @@
+"""The forward pass of BERT-like encoders, made for learning adapters through frozen weights.
+
+It computes what `transformers` does, with the products of a layer on all tokens of a batch:
+
+    joined  = x W_qkv                       one product for query, key and value
+    hidden  = attend(joined) W_mixed        then the site of the attention
+    hidden  = gelu(x W_wide) W_narrow       then the site of the feed-forward block
+
+In bfloat16 only what a product reads and gives is narrow; residuals, norms, softmax and the
+biases in front of a site are float32. A frozen weight needs no gradient, so nothing is kept
+for the backward pass but what the attention and the non-linearity read.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from composer.model.adapters import Site, Sites
+from composer.model.architectures import EncoderConfig
+from composer.model.attention import attend, drop
+from composer.model.layouts import LAYOUTS
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_new": partial(F.gelu, approximate="tanh"),
+    "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
+    "relu": F.relu,
+    "silu": F.silu,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """A frozen linear layer.
+
+    Attributes:
+        weight: (out, in), in the precision of products.
+        bias: (out,), in the precision of sites.
+        narrow_bias: (out,), in the precision of products.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    narrow_bias: Tensor
+
+    def within(self, rows: Tensor) -> Tensor:
+        """Multiply (rows, in) to (rows, out), for another product to read."""
+        return F.linear(rows, self.weight, self.narrow_bias)
+
+    def to_site(self, rows: Tensor) -> Tensor:
+        """Multiply (rows, in) to (rows, out), for a site."""
+        if self.weight.dtype == self.bias.dtype:
+            return F.linear(rows, self.weight, self.bias)
+        # torch adds operands of two precisions some 20 times slower than it widens one first
+        return F.linear(rows, self.weight).to(self.bias.dtype).add_(self.bias)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One block: attention and its site, feed-forward and its site.
+
+    Attributes:
+        joined: Query, key and value.
+        mixed: Behind the heads.
+        wide: Into the feed-forward block.
+        narrow: Out of it.
+        sites: Of the attention and of the feed-forward block.
+        norms: Behind them.
+    """
+
+    joined: Product
+    mixed: Product
+    wide: Product
+    narrow: Product
+    sites: tuple[Site, Site]
+    norms: tuple[nn.LayerNorm, nn.LayerNorm]
+
+
+class Encoder:
+    """A frozen encoder's layers, as products.
+
+    Args:
+        module: Of `transformers`; its query, key and value become views of one matrix.
+        kind: Its architecture, one of `LAYOUTS`.
+        config: Of it.
+        sites: Where adapters act.
+        norms: Behind each site.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        kind: str,
+        config: EncoderConfig,
+        sites: Sites,
+        norms: Mapping[Site, nn.LayerNorm],
+    ) -> None:
+        self.module, self.sites, self.config = module, sites, config
+        self.activation = _ACTIVATIONS[config.hidden_act]
+        self.mixed_dropout = 0.0 if kind == "distilbert" else config.hidden_dropout_prob
+        self._layout, self._norms = LAYOUTS[kind], norms
+        self.read_weights()
+
+    def read_weights(self) -> None:
+        """Take the weights from where the module has them now."""
+        self.layers = [
+            _layer(self.module, self._layout, number, self.sites.order, self._norms)
+            for number in range(self.config.num_hidden_layers)
+        ]
+
+    def run(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Encode token ids of (texts, tokens) to (texts, tokens, size)."""
+        mask = batch["attention_mask"].bool()
+        padding = None if bool(mask.all()) else _padding(mask)
+        ids = {"input_ids": batch["input_ids"]}
+        if self.config.type_vocab_size > 1 and "embeddings.types" in self._layout:
+            ids["token_type_ids"] = batch["token_type_ids"]
+        hidden = self.module.embeddings(**ids)  # type: ignore[operator]
+        for layer in self.layers:
+            hidden = self._attention(layer, hidden, padding)
+            hidden = self._feed_forward(layer, hidden)
+        return hidden  # type: ignore[no-any-return]
+
+    def _attention(self, layer: Layer, hidden: Tensor, padding: Tensor | None) -> Tensor:
+        active = self.module.training
+        seen = attend(
+            layer.joined.within(_rows(hidden, layer.joined)),
+            texts=len(hidden),
+            heads=self.config.num_attention_heads,
+            hidden=padding,
+            dropout=self.config.attention_probs_dropout_prob if active else 0.0,
+        )
+        mixed = layer.mixed.to_site(seen).view(hidden.shape)
+        mixed = drop(mixed, self.mixed_dropout if active else 0.0)
+        return self.sites.at(layer.sites[0], mixed, hidden, layer.norms[0])
+
+    def _feed_forward(self, layer: Layer, hidden: Tensor) -> Tensor:
+        wide = self.activation(layer.wide.within(_rows(hidden, layer.wide)))
+        out = layer.narrow.to_site(wide).view(hidden.shape)
+        out = drop(out, self.config.hidden_dropout_prob if self.module.training else 0.0)
+        return self.sites.at(layer.sites[1], out, hidden, layer.norms[1])
+
+
+def has_encoder(kind: str, config: EncoderConfig) -> bool:
+    """Say whether a backbone's layers are computed here, or by `transformers`."""
+    return (
+        kind in LAYOUTS
+        and config.hidden_act in _ACTIVATIONS
+        and config.position_embedding_type == "absolute"
+    )
+
+
+def _layer(
+    module: nn.Module,
+    layout: Mapping[str, str],
+    number: int,
+    order: tuple[Site, ...],
+    norms: Mapping[Site, nn.LayerNorm],
+) -> Layer:
+    linear = {
+        name: module.get_submodule(layout[f"{{}}.{name}"].format(number))
+        for name in ("query", "key", "value", "mixed", "wide", "narrow")
+    }
+    attention, output = (site for site in order if site.layer == number)
+    return Layer(
+        joined=_product(*(linear[name] for name in ("query", "key", "value"))),
+        mixed=_product(linear["mixed"]),
+        wide=_product(linear["wide"]),
+        narrow=_product(linear["narrow"]),
+        sites=(attention, output),
+        norms=(norms[attention], norms[output]),
+    )
+
+
+def _product(*linear: nn.Module) -> Product:
+    """Take linear layers side by side; they go on as views, so that no weight is held twice."""
+    weights = [cast(Tensor, one.weight).detach() for one in linear]
+    weight = torch.cat(weights) if len(weights) > 1 else weights[0]
+    bias = torch.cat([cast(Tensor, one.bias).detach() for one in linear])
+    for one, part in zip(linear, weight.chunk(len(linear)), strict=True):
+        cast(Tensor, one.weight).data = part
+    return Product(weight=weight, bias=bias, narrow_bias=bias.to(weight.dtype))
+
+
+def _rows(hidden: Tensor, product: Product) -> Tensor:
+    return hidden.reshape(-1, hidden.shape[-1]).to(product.weight.dtype)
+
+
+def _padding(mask: Tensor) -> Tensor:
+    """Give what is added to scores: (texts, 1, tokens), -inf at padding."""
+    return torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, -torch.inf).unsqueeze(1)

@@ -1,0 +1,99 @@
+"""One batch, several compositions: each text goes through the one that it asks for.
+
+    logits_together({"intent": intent, "domain": domain}, batch, wanted=["intent", "domain", ...])
+
+The frozen products, nearly all of the work, are taken of all texts at once; only at the sites
+does each group of texts meet its own adapters. So a batch with eight adapters in it takes little
+longer than a batch with one.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from composer.model.adapters import Site
+from composer.model.composed import ComposedModel, pool
+from composer.model.walk import Walk
+
+
+def logits_together(
+    models: Mapping[str, ComposedModel], batch: Mapping[str, Tensor], *, wanted: Sequence[str]
+) -> list[Tensor]:
+    """Give each text's logits by the model that it wants.
+
+    Args:
+        models: By name, all on one backbone, each with a head and nothing left to bind.
+        batch: `input_ids`, `attention_mask`, `token_type_ids`, each (texts, tokens).
+        wanted: Name of a model for each text.
+
+    Returns:
+        One tensor a text, (classes,), or (tokens, classes) where the model pools nothing.
+
+    Raises:
+        ValueError: A name is unknown, there are not as many names as texts, the models are not
+            on one backbone, or one has no head.
+    """
+    texts = len(batch["input_ids"])
+    _check(models, wanted, texts)
+    order = sorted(range(texts), key=lambda number: wanted[number])
+    sorted_batch = {name: tensor[order] for name, tensor in batch.items()}
+    groups = list(_groups([wanted[number] for number in order]))
+    backbone = models[wanted[0]].backbone
+    act = _Acting([(models[name].walk(), rows) for name, rows in groups])
+    with backbone.sites.acting(act.at, act.embed):
+        hidden = backbone.encode(sorted_batch)
+    found: list[Tensor] = []
+    for name, rows in groups:
+        head, pooling = models[name].head, models[name].pooling
+        pooled = pool(hidden[rows], sorted_batch["attention_mask"][rows], pooling)
+        if head is not None:  # `_check` saw to it
+            found += F.linear(pooled, head["weight"], head["bias"]).unbind()
+    return [logits for _, logits in sorted(zip(order, found, strict=True), key=lambda one: one[0])]
+
+
+class _Acting:
+    """What acts at sites and behind the embeddings, each group of rows by its own walk."""
+
+    def __init__(self, walks: list[tuple[Walk, slice]]) -> None:
+        self.walks = walks
+
+    def at(self, site: Site, hidden: Tensor, residual: Tensor, norm: nn.LayerNorm) -> Tensor:
+        return torch.cat(
+            [walk.act(site, hidden[rows], residual[rows], norm) for walk, rows in self.walks]
+        )
+
+    def embed(self, vectors: Tensor) -> Tensor:
+        moved = [(walk.embed, rows) for walk, rows in self.walks]
+        if all(embed is None for embed, _ in moved):
+            return vectors
+        return torch.cat(
+            [vectors[rows] if embed is None else embed(vectors[rows]) for embed, rows in moved]
+        )
+
+
+def _groups(names: Sequence[str]) -> Iterator[tuple[str, slice]]:
+    """Say where each name stands in a sorted list.
+
+    >>> list(_groups(["a", "a", "b"]))
+    [('a', slice(0, 2, None)), ('b', slice(2, 3, None))]
+    """
+    start = 0
+    for end in range(1, len(names) + 1):
+        if end == len(names) or names[end] != names[start]:
+            yield names[start], slice(start, end)
+            start = end
+
+
+def _check(models: Mapping[str, ComposedModel], wanted: Sequence[str], texts: int) -> None:
+    if len(wanted) != texts or not texts:
+        raise ValueError(f"{len(wanted)} names for {texts} texts; each text has one")
+    unknown = sorted(set(wanted) - models.keys())
+    if unknown:
+        raise ValueError(f"no model is named {', '.join(unknown)}; there are {', '.join(models)}")
+    chosen = [models[name] for name in sorted(set(wanted))]
+    if any(model.backbone is not chosen[0].backbone for model in chosen):
+        raise ValueError("the models are not on one backbone")
+    if any(model.head is None for model in chosen):
+        raise ValueError("a model has no head")

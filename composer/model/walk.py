@@ -1,0 +1,248 @@
+"""One forward pass of a bound composition, from site to site.
+
+At each site what the composition adds goes to the hidden states before the residual and the
+norm behind the site:
+
+    a                hidden += a(u)                      u = hidden (houlsby)
+    a > b            the same with a, then with b        u = norm(hidden + residual) (pfeiffer)
+    average(a, b)    hidden += w_a a(u) + w_b b(u)
+    fuse(a, b)       hidden += V sum_i p_i u_i           p from u and the members' units
+
+then `norm(hidden + residual)`, where `norm` is the top adapter's own copy if it trained one; a
+fusion, gate or average has a copy of its own, so that the order of members does not matter.
+What an adapter reads at Pfeiffer sites always goes through the backbone's norm.
+
+Before the first site, the first adapter of the stack moves the embeddings if it is invertible.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from composer.model.adapters import EmbeddingFunction, Site
+from composer.model.arithmetic import (
+    ACTIVATIONS,
+    Members,
+    Units,
+    average,
+    couple,
+    joined,
+    middle_layers,
+    mix,
+    mixing_weights,
+    side_by_side,
+)
+from composer.model.mixers import Kept, Mixers, norm_of
+from composer.model.parts import Adapter
+from composer.recipe.composition import (
+    NONE,
+    Average,
+    Composition,
+    Fuse,
+    Gate,
+    Stack,
+    adapter_names,
+    mixers_of,
+    stacked_parts,
+)
+from composer.recipe.invertible import first_adapter
+from composer.recipe.schema import Placement
+
+Watch = Callable[[Site, int, Tensor], None]
+"""Called with (site, number of the mixer, shares of (real tokens, members))."""
+
+
+class Walk:
+    """One forward pass of one bound composition over the embeddings and all sites.
+
+    Args:
+        composition: No "$language" in it.
+        adapter: Gives an adapter by its name in the composition.
+        mixers: Weights of fusions, gates and norms; None if there are none.
+        kept: What earlier passes made of weights alone.
+        watch: Told the shares of members.
+        mask: (batch, tokens), False at padding; for `watch` only.
+    """
+
+    def __init__(
+        self,
+        composition: Composition,
+        *,
+        adapter: Callable[[str], Adapter],
+        mixers: Mixers | None,
+        kept: Kept,
+        watch: Watch | None = None,
+        mask: Tensor | None = None,
+    ) -> None:
+        self.adapter, self.mixers, self.kept = adapter, mixers, kept
+        self.watch, self.mask = watch, mask
+        self.composition = composition
+        self.parts = stacked_parts(composition)
+        self.numbers = {id(part): number for number, part in enumerate(mixers_of(composition))}
+
+    @property
+    def embed(self) -> EmbeddingFunction | None:
+        """What the first adapter does to the embeddings; None: it leaves them as they are."""
+        first = first_adapter(self.composition)
+        coupling = self.adapter(first).coupling() if first is not None else None
+        return None if coupling is None else lambda vectors: couple(vectors, coupling)
+
+    def act(self, site: Site, hidden: Tensor, residual: Tensor, norm: nn.LayerNorm) -> Tensor:
+        """Compute a site; all (batch, tokens, size)."""
+        reader = _Reader(site, residual, norm)
+        for part in self.parts:
+            hidden = self._apply(part, reader, hidden)
+        own = self._own_norm(self.parts[-1], site)
+        if own is None:
+            return norm(hidden + residual)  # type: ignore[no-any-return]
+        return F.layer_norm(hidden + residual, norm.normalized_shape, *own, norm.eps)
+
+    def _apply(self, part: Composition, reader: "_Reader", hidden: Tensor) -> Tensor:
+        if part == NONE:
+            return hidden
+        if isinstance(part, Fuse | Gate):
+            return self._mix(part, reader, hidden)
+        units = self._units(part, reader, hidden)
+        return hidden if units is None else hidden + units.added()
+
+    def _mix(self, part: Fuse | Gate, reader: "_Reader", hidden: Tensor) -> Tensor:
+        if self.mixers is None:
+            raise ValueError(f"{part} has no trained weights here")
+        placement = self._placement(part)
+        if placement == "pfeiffer" and reader.site.where != "output":
+            return hidden
+        members = self._members(part, reader, hidden)
+        number = self.numbers[id(part)]
+        mixing = self.mixers.mixing(
+            reader.site, number, part, self._in_common(part, reader.site, members)
+        )
+        values = torch.cat([member.values for member in members], dim=-1)
+        weights = mixing_weights(reader.read(hidden, placement), values, mixing)
+        if self.watch is not None and self.mask is not None:
+            self.watch(reader.site, number, weights[self.mask])
+        return hidden + mix(values, weights, mixing)
+
+    def _members(self, part: Fuse | Gate, reader: "_Reader", hidden: Tensor) -> list[Units]:
+        """Give the units of every member; plain ones share one down-projection."""
+        plain = [
+            self.adapter(member)
+            for member in part.parts
+            if isinstance(member, str) and member != NONE
+        ]
+        plain = [adapter for adapter in plain if adapter.acts_at(reader.site)]
+        if len(plain) > 1:
+            reader.project_together(plain, hidden, self.kept)
+        found = [self._units(member, reader, hidden) for member in part.parts]
+        return [_null(hidden) if units is None else units for units in found]
+
+    def _in_common(self, part: Fuse | Gate, site: Site, members: list[Units]) -> Members:
+        """Put what members add side by side; of plain members, once for all batches."""
+        weights = [tensor for member in members for tensor in (member.up, member.bias)]
+        if not all(isinstance(tensor, nn.Parameter) for tensor in weights):
+            return side_by_side(members)  # made for this batch: of stacks, scaled, or none's
+        name = ("members", site, self.numbers[id(part)])
+        return self.kept.of(name, weights, lambda: side_by_side(members))
+
+    def _units(self, part: Composition, reader: "_Reader", hidden: Tensor) -> Units | None:
+        """Give what a member adds, or None where it does not act."""
+        match part:
+            case Stack(parts=parts):
+                return self._stacked(parts, reader, hidden)
+            case Average(parts=parts, weights=weights):
+                found = [self._units(member, reader, hidden) for member in parts]
+                return average([_null(hidden) if u is None else u for u in found], weights)
+            case str() if part != NONE and self.adapter(part).acts_at(reader.site):
+                return reader.units(self.adapter(part), hidden)
+            case str():
+                return None
+        raise ValueError(f"{part} cannot be a member of another composition")
+
+    def _stacked(
+        self, parts: tuple[Composition, ...], reader: "_Reader", hidden: Tensor
+    ) -> Units | None:
+        found: list[Units] = []
+        for part in parts:
+            units = self._units(part, reader, hidden)
+            if units is not None:
+                found.append(units)
+                hidden = hidden + units.added()
+        return joined(found) if found else None
+
+    def _placement(self, part: Composition) -> Placement:
+        names = [name for name in adapter_names(part) if name != NONE]
+        return self.adapter(names[0]).shape.placement
+
+    def _own_norm(self, top: Composition, site: Site) -> tuple[Tensor, Tensor] | None:
+        if isinstance(top, str) and top != NONE:
+            return norm_of(self.adapter(top), site)
+        return self.mixers.norm(site) if self.mixers is not None else None
+
+
+class _Reader:
+    """What adapters read at one site, computed once for all that read the same."""
+
+    def __init__(self, site: Site, residual: Tensor, norm: nn.LayerNorm) -> None:
+        self.site = site
+        self.residual = residual
+        self.norm = norm
+        self._read: tuple[Tensor, Tensor] | None = None  # hidden, and its norm
+        self._projected: dict[int, tuple[Tensor, Tensor]] = {}  # adapter -> hidden, projection
+
+    def read(self, hidden: Tensor, placement: Placement) -> Tensor:
+        """Give an adapter's input, (batch, tokens, size)."""
+        if placement == "houlsby":
+            return hidden
+        if self._read is None or self._read[0] is not hidden:
+            self._read = (hidden, self.norm(hidden + self.residual))
+        return self._read[1]
+
+    def project_together(self, adapters: list[Adapter], hidden: Tensor, kept: Kept) -> None:
+        """Compute the down-projections of several adapters as one product."""
+        inputs = self.read(hidden, adapters[0].shape.placement)
+        downs = [adapter[f"{self.site}.down"] for adapter in adapters]
+        biases = [
+            adapter.bias(f"{self.site}.down_bias", len(down))
+            for adapter, down in zip(adapters, downs, strict=True)
+        ]
+        name = ("downs", self.site, *map(id, adapters))
+        weight, bias = kept.of(
+            name, [*downs, *biases], lambda: (torch.cat(downs), torch.cat(biases))
+        )
+        together = F.linear(inputs, weight, bias)
+        pieces = torch.split(together, [len(down) for down in downs], dim=-1)
+        for adapter, piece in zip(adapters, pieces, strict=True):
+            self._projected[id(adapter)] = (hidden, piece)
+
+    def units(self, adapter: Adapter, hidden: Tensor) -> Units:
+        """Compute an adapter's units; (batch, tokens, width)."""
+        shape, site = adapter.shape, self.site
+        values = self._down(adapter, hidden)
+        values = ACTIVATIONS[shape.non_linearity](values)
+        values = middle_layers(values, adapter.middle(site), shape.non_linearity)
+        values = F.dropout(values, shape.dropout, training=adapter.training)
+        up = adapter[f"{site}.up"]
+        bias = adapter.bias(f"{site}.up_bias", up.shape[0])
+        scaling = float(shape.scaling)
+        if scaling != 1.0:
+            up, bias = scaling * up, scaling * bias
+        return Units(values=values, up=up, bias=bias)
+
+    def _down(self, adapter: Adapter, hidden: Tensor) -> Tensor:
+        known = self._projected.get(id(adapter))
+        if known is not None and known[0] is hidden:
+            return known[1]
+        down = adapter[f"{self.site}.down"]
+        bias = adapter.bias(f"{self.site}.down_bias", len(down))
+        return F.linear(self.read(hidden, adapter.shape.placement), down, bias)
+
+
+def _null(hidden: Tensor) -> Units:
+    """The member that adds nothing: no units, no bias."""
+    size = hidden.shape[-1]
+    return Units(
+        values=hidden.new_zeros((*hidden.shape[:-1], 0)),
+        up=hidden.new_zeros((size, 0)),
+        bias=hidden.new_zeros(size),
+    )
