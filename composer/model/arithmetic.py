@@ -54,14 +54,15 @@ class Units:
 class Members:
     """What the members of a fusion or gate add, side by side: weights only, no token is in it.
 
+    Behind the R units of all members stand N constant ones, each 1 for every token: what such
+    a unit adds is its member's bias.
+
     Attributes:
-        up: (size, R), of the units of all members.
-        bias: (N, size).
-        segments: (R, N), 1 where the unit belongs to the member, else 0.
+        up: (size, R + N).
+        segments: (R + N, N), 1 where the unit belongs to the member, else 0.
     """
 
     up: Tensor
-    bias: Tensor
     segments: Tensor
 
 
@@ -157,41 +158,39 @@ def sum_of(tensors: Sequence[Tensor]) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Mixing:
-    """A fusion or gate over N members with R units in all, ready to act on tokens.
+    """A fusion or gate over N members with R units and N constant ones, ready to act on tokens.
 
     Attributes:
-        unit_score: (R, size), or None: units do not score (the gate form).
-        unit_score_bias: (R,), or None.
-        member_score: (N, size).
-        member_score_bias: (N,).
-        up: (size, R), V included.
-        up_bias: (N, size), V included.
-        segments: (R, N), 1 where the unit belongs to the member, else 0.
+        score: (R + N, size), or (N, size) where units do not score (the gate form).
+        score_bias: (R + N,) or (N,).
+        up: (size, R + N), V included.
+        segments: (R + N, N); see `Members`.
     """
 
-    unit_score: Tensor | None
-    unit_score_bias: Tensor | None
-    member_score: Tensor
-    member_score_bias: Tensor
+    score: Tensor
+    score_bias: Tensor
     up: Tensor
-    up_bias: Tensor
     segments: Tensor
 
 
 def segments_of(widths: Sequence[int], like: Tensor) -> Tensor:
-    """Say which unit belongs to which member: (sum of widths, members), of zeros and ones."""
-    owner = torch.repeat_interleave(torch.arange(len(widths)), torch.tensor(widths))
+    """Say which unit belongs to which member: (sum of widths + members, members), zeros and ones.
+
+    >>> segments_of([2, 1], torch.zeros(1)).tolist()
+    [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]
+    """
+    members = torch.arange(len(widths))
+    owner = torch.cat((torch.repeat_interleave(members, torch.tensor(widths)), members))
     return F.one_hot(owner, len(widths)).to(like)
 
 
 def side_by_side(members: Sequence[Units]) -> Members:
     """Put what members add side by side; their `values` are not read."""
-    up = torch.cat([member.up for member in members], dim=1)
-    return Members(
-        up=up,
-        bias=torch.stack([member.bias for member in members]),
-        segments=segments_of([member.up.shape[1] for member in members], up),
+    up = torch.cat(
+        [*(member.up for member in members), *(member.bias.unsqueeze(1) for member in members)],
+        dim=1,
     )
+    return Members(up=up, segments=segments_of([member.up.shape[1] for member in members], up))
 
 
 def fold_fusion(
@@ -200,9 +199,10 @@ def fold_fusion(
     """Fold AdapterFusion's query, key and value into its members' up-projections.
 
     AdapterFusion (Pfeiffer et al., 2021, eq. 3 to 6) scores member i by q . K u_i with
-    q = Q x + b and u_i = U_i z_i + c_i. The key's bias adds the same to every score and cancels
-    in the softmax; q . K U_i z_i = (U_i^T K^T q) . z_i; and V commutes with the sum. All four
-    products are of weights, so their cost does not grow with the number of tokens.
+    q = Q x + b and u_i = U_i z_i, its bias being that of a constant unit. The key's bias adds
+    the same to every score and cancels in the softmax; q . K U_i z_i = (U_i^T K^T q) . z_i; and
+    V commutes with the sum. All products are of weights, so their cost does not grow with the
+    number of tokens.
 
     Args:
         members: In order.
@@ -211,14 +211,11 @@ def fold_fusion(
         key: (size, size).
         value: (size, size).
     """
-    keys, bias_keys = key @ members.up, members.bias @ key.T  # (size, R), (N, size)
+    keys = key @ members.up  # (size, R + N)
     return Mixing(
-        unit_score=keys.T @ query,
-        unit_score_bias=query_bias @ keys,
-        member_score=bias_keys @ query,
-        member_score_bias=bias_keys @ query_bias,
+        score=keys.T @ query,
+        score_bias=query_bias @ keys,
         up=value @ members.up,
-        up_bias=members.bias @ value.T,
         segments=members.segments,
     )
 
@@ -231,15 +228,14 @@ def fold_gate(members: Members, *, gate: Tensor, gate_bias: Tensor) -> Mixing:
         gate: (members, size).
         gate_bias: (members,).
     """
-    return Mixing(
-        unit_score=None,
-        unit_score_bias=None,
-        member_score=gate,
-        member_score_bias=gate_bias,
-        up=members.up,
-        up_bias=members.bias,
-        segments=members.segments,
-    )
+    return Mixing(score=gate, score_bias=gate_bias, up=members.up, segments=members.segments)
+
+
+def with_constants(members: Sequence[Units]) -> Tensor:
+    """Put members' units and their constant ones side by side: (batch, tokens, R + N)."""
+    first = members[0].values
+    constants = first.new_ones((*first.shape[:-1], len(members)))
+    return torch.cat([*(member.values for member in members), constants], dim=-1)
 
 
 def mixing_weights(inputs: Tensor, values: Tensor, mixing: Mixing) -> Tensor:
@@ -247,17 +243,15 @@ def mixing_weights(inputs: Tensor, values: Tensor, mixing: Mixing) -> Tensor:
 
     Args:
         inputs: What the adapters read, (batch, tokens, size).
-        values: Units of all members side by side, (batch, tokens, R).
+        values: From `with_constants`.
         mixing: From `fold_fusion` or `fold_gate`.
     """
-    scores = F.linear(inputs, mixing.member_score, mixing.member_score_bias)
-    if mixing.unit_score is not None:
-        by_unit = values * F.linear(inputs, mixing.unit_score, mixing.unit_score_bias)
-        scores = scores + by_unit @ mixing.segments
+    scores = F.linear(inputs, mixing.score, mixing.score_bias)
+    if len(mixing.score) == len(mixing.segments):  # of units; a gate's are of members
+        scores = (values * scores) @ mixing.segments
     return torch.softmax(scores, dim=-1)
 
 
 def mix(values: Tensor, weights: Tensor, mixing: Mixing) -> Tensor:
     """Add up the members by their shares: (batch, tokens, size)."""
-    by_unit = values * (weights @ mixing.segments.T)  # (batch, tokens, R)
-    return F.linear(by_unit, mixing.up) + weights @ mixing.up_bias
+    return F.linear(values * (weights @ mixing.segments.T), mixing.up)

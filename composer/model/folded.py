@@ -26,33 +26,27 @@ from composer.model.mixers import TrainedMixers
 from composer.model.parts import Adapter
 from composer.recipe.composition import NONE, Average, Composition, Fuse, Gate, Stack, mixers_of
 
-_NAMES = {
-    "f_down": "unit_score",
-    "f_down_bias": "unit_score_bias",
-    "f_up_score": "member_score",
-    "f_score": "member_score_bias",
-    "up": "up",
-    "up_bias": "up_bias",
-}
-
 
 class FoldedMixers:
     """Mixers out of a bundle: nothing left to fold."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        self.tensors = dict(tensors)
+        self._tensors = dict(tensors)
+        self._joined = {
+            name.removesuffix(".up"): _joined(tensors, name.removesuffix(".up"))
+            for name in tensors
+            if name.endswith(".up")
+        }
 
     def mixing(self, site: Site, number: int, composed: Fuse | Gate, members: Members) -> Mixing:
         """Give the stored mixing; the members say only how many units each has."""
-        stored = {
-            field: self.tensors.get(f"{site}.{number}.{name}") for name, field in _NAMES.items()
-        }
-        return Mixing(**stored, segments=members.segments)  # type: ignore[arg-type]
+        score, score_bias, up = self._joined[f"{site}.{number}"]
+        return Mixing(score=score, score_bias=score_bias, up=up, segments=members.segments)
 
     def norm(self, site: Site) -> tuple[Tensor, Tensor] | None:
         """Give the composition's own copy of the norm at a site, if it has one."""
-        weight = self.tensors.get(f"{site}.norm_weight")
-        return None if weight is None else (weight, self.tensors[f"{site}.norm_bias"])
+        weight = self._tensors.get(f"{site}.norm_weight")
+        return None if weight is None else (weight, self._tensors[f"{site}.norm_bias"])
 
 
 def fold(model: ComposedModel) -> dict[str, Tensor]:
@@ -67,16 +61,39 @@ def fold(model: ComposedModel) -> dict[str, Tensor]:
             if owned.has_mixer(site, number):
                 members = [_projection(member, model, site) for member in part.parts]
                 mixing = exact.mixing(site, number, part, side_by_side(members))
-                folded |= _named(f"{site}.{number}", mixing)
+                folded |= _named(f"{site}.{number}", part, mixing)
         norm = exact.norm(site)
         if norm is not None:
             folded |= {f"{site}.norm_weight": norm[0], f"{site}.norm_bias": norm[1]}
     return {name: tensor.detach().float() for name, tensor in folded.items()}
 
 
-def _named(prefix: str, mixing: Mixing) -> dict[str, Tensor]:
-    found = {f"{prefix}.{name}": getattr(mixing, field) for name, field in _NAMES.items()}
-    return {name: tensor for name, tensor in found.items() if tensor is not None}
+def _joined(tensors: Mapping[str, Tensor], prefix: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Put units and the constant ones, which stand for biases, side by side as `Mixing` does."""
+    of_units = f"{prefix}.f_down" in tensors
+    weights = ["f_down", "f_up_score"] if of_units else ["f_up_score"]
+    biases = ["f_down_bias", "f_score"] if of_units else ["f_score"]
+    return (
+        torch.cat([tensors[f"{prefix}.{name}"] for name in weights]),
+        torch.cat([tensors[f"{prefix}.{name}"] for name in biases]),
+        torch.cat((tensors[f"{prefix}.up"], tensors[f"{prefix}.up_bias"].T), dim=1),
+    )
+
+
+def _named(prefix: str, part: Fuse | Gate, mixing: Mixing) -> dict[str, Tensor]:
+    """Undo `_joined`."""
+    members = mixing.segments.shape[1]
+    units = len(mixing.segments) - members
+    scoring = len(mixing.score) - members  # a gate's units do not score
+    found = {
+        "f_up_score": mixing.score[scoring:],
+        "f_score": mixing.score_bias[scoring:],
+        "up": mixing.up[:, :units],
+        "up_bias": mixing.up[:, units:].T,
+    }
+    if isinstance(part, Fuse):
+        found |= {"f_down": mixing.score[:scoring], "f_down_bias": mixing.score_bias[:scoring]}
+    return {f"{prefix}.{name}": tensor.contiguous() for name, tensor in found.items()}
 
 
 def _projection(part: Composition, model: ComposedModel, site: Site) -> Units:

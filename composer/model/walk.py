@@ -33,6 +33,7 @@ from composer.model.arithmetic import (
     mix,
     mixing_weights,
     side_by_side,
+    with_constants,
 )
 from composer.model.mixers import Kept, Mixers, norm_of
 from composer.model.parts import Adapter
@@ -118,7 +119,7 @@ class Walk:
         mixing = self.mixers.mixing(
             reader.site, number, part, self._in_common(part, reader.site, members)
         )
-        values = torch.cat([member.values for member in members], dim=-1)
+        values = with_constants(members)
         weights = mixing_weights(reader.read(hidden, placement), values, mixing)
         if self.watch is not None and self.mask is not None:
             self.watch(reader.site, number, weights[self.mask])
@@ -188,7 +189,7 @@ class _Reader:
         self.residual = residual
         self.norm = norm
         self._read: tuple[Tensor, Tensor] | None = None  # hidden, and its norm
-        self._projected: dict[int, tuple[Tensor, Tensor]] = {}  # adapter -> hidden, projection
+        self._first: dict[int, tuple[Tensor, Tensor]] = {}  # adapter -> hidden, units
 
     def read(self, hidden: Tensor, placement: Placement) -> Tensor:
         """Give an adapter's input, (batch, tokens, size)."""
@@ -199,7 +200,7 @@ class _Reader:
         return self._read[1]
 
     def project_together(self, adapters: list[Adapter], hidden: Tensor, kept: Kept) -> None:
-        """Compute the down-projections of several adapters as one product."""
+        """Compute the first units of several adapters as one product."""
         inputs = self.read(hidden, adapters[0].shape.placement)
         downs = [adapter[f"{self.site}.down"] for adapter in adapters]
         biases = [
@@ -211,15 +212,18 @@ class _Reader:
             name, [*downs, *biases], lambda: (torch.cat(downs), torch.cat(biases))
         )
         together = F.linear(inputs, weight, bias)
+        kinds = [adapter.shape.non_linearity for adapter in adapters]
+        alike = len(set(kinds)) == 1
+        if alike:
+            together = ACTIVATIONS[kinds[0]](together)
         pieces = torch.split(together, [len(down) for down in downs], dim=-1)
-        for adapter, piece in zip(adapters, pieces, strict=True):
-            self._projected[id(adapter)] = (hidden, piece)
+        for adapter, kind, piece in zip(adapters, kinds, pieces, strict=True):
+            self._first[id(adapter)] = (hidden, piece if alike else ACTIVATIONS[kind](piece))
 
     def units(self, adapter: Adapter, hidden: Tensor) -> Units:
         """Compute an adapter's units; (batch, tokens, width)."""
         shape, site = adapter.shape, self.site
-        values = self._down(adapter, hidden)
-        values = ACTIVATIONS[shape.non_linearity](values)
+        values = self._first_units(adapter, hidden)
         values = middle_layers(values, adapter.middle(site), shape.non_linearity)
         values = F.dropout(values, shape.dropout, training=adapter.training)
         up = adapter[f"{site}.up"]
@@ -229,13 +233,14 @@ class _Reader:
             up, bias = scaling * up, scaling * bias
         return Units(values=values, up=up, bias=bias)
 
-    def _down(self, adapter: Adapter, hidden: Tensor) -> Tensor:
-        known = self._projected.get(id(adapter))
+    def _first_units(self, adapter: Adapter, hidden: Tensor) -> Tensor:
+        known = self._first.get(id(adapter))
         if known is not None and known[0] is hidden:
             return known[1]
         down = adapter[f"{self.site}.down"]
         bias = adapter.bias(f"{self.site}.down_bias", len(down))
-        return F.linear(self.read(hidden, adapter.shape.placement), down, bias)
+        projected = F.linear(self.read(hidden, adapter.shape.placement), down, bias)
+        return ACTIVATIONS[adapter.shape.non_linearity](projected)
 
 
 def _null(hidden: Tensor) -> Units:
