@@ -1,10 +1,14 @@
 """Attention and dropout of frozen layers, made for short texts on processors.
 
+The texts of a batch lie one behind the other, without padding; only the attention looks at them
+in a grid.
+
 Held equal to `scaled_dot_product_attention`, whose backward pass is several times slower on a
 processor at the lengths of utterances, and in bfloat16 more than ten times.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,28 +17,71 @@ from torch import Tensor
 _STEPS = 2**16  # of a dropout's probability: a mask's number is 16 bits
 
 
-def attend(
-    joined: Tensor, *, texts: int, heads: int, hidden: Tensor | None, dropout: float
-) -> Tensor:
+@dataclass(frozen=True, kw_only=True)
+class Packing:
+    """Where the tokens of texts lie: one behind the other, and in a grid padded at the end.
+
+    Attributes:
+        texts: In the batch.
+        tokens: Of the longest.
+        kept: Number of each token's cell in the grid, (all tokens,).
+        cells: Number of each cell's token, (texts * tokens,), 0 at padding; None: none is padded.
+        hidden: (texts, 1, tokens), -inf at padding, else 0; None: none is padded.
+    """
+
+    texts: int
+    tokens: int
+    kept: Tensor
+    cells: Tensor | None
+    hidden: Tensor | None
+
+    @classmethod
+    def of(cls, mask: Tensor) -> "Packing":
+        """Read a mask of (texts, tokens), True at tokens."""
+        texts, tokens = mask.shape
+        kept = mask.flatten().nonzero().squeeze(1)
+        if len(kept) == texts * tokens:
+            return cls(texts=texts, tokens=tokens, kept=kept, cells=None, hidden=None)
+        cells = torch.zeros(texts * tokens, dtype=torch.long, device=mask.device)
+        cells[kept] = torch.arange(len(kept), device=mask.device)
+        hidden = torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, -torch.inf)
+        return cls(texts=texts, tokens=tokens, kept=kept, cells=cells, hidden=hidden.unsqueeze(1))
+
+    def pack(self, grid: Tensor) -> Tensor:
+        """Take the tokens out of the grid: (texts * tokens, ...) to (all tokens, ...)."""
+        return grid if self.cells is None else grid.index_select(0, self.kept)
+
+    def spread(self, rows: Tensor) -> Tensor:
+        """Put tokens into the grid, zeros at padding: the other way round."""
+        if self.cells is None:
+            return rows
+        grid = rows.new_zeros((len(self.cells), *rows.shape[1:]))
+        return grid.index_copy(0, self.kept, rows)
+
+    def fill(self, rows: Tensor) -> Tensor:
+        """Put tokens into the grid, at padding any; quicker than `spread`."""
+        return rows if self.cells is None else rows.index_select(0, self.cells)
+
+
+def attend(joined: Tensor, *, packing: Packing, heads: int, dropout: float) -> Tensor:
     """Let each token of a text look at the others: softmax(q k^T / sqrt(width)) v.
 
     Args:
-        joined: Query, key and value side by side, (texts * tokens, 3 * size).
-        texts: In the batch.
+        joined: Query, key and value side by side, (all tokens, 3 * size).
+        packing: Which token is of which text.
         heads: The size's equal parts.
-        hidden: (texts, 1, tokens), -inf where a token is padding, else 0; None: nowhere.
         dropout: Share of the attention that is dropped.
 
     Returns:
-        (texts * tokens, size).
+        (all tokens, size).
 
     Source: Vaswani et al. (2017), eq. 1.
     """
-    tokens = len(joined) // texts
     kept = None
     if dropout:
-        kept = kept_at_random((texts * heads, tokens, tokens), dropout, joined.device)
-    return _Attention.apply(joined, texts, heads, hidden, kept, dropout)  # type: ignore[no-any-return, no-untyped-call]
+        shape = (packing.texts * heads, packing.tokens, packing.tokens)
+        kept = kept_at_random(shape, dropout, joined.device)
+    return _Attention.apply(joined, packing, heads, kept, dropout)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Attention(torch.autograd.Function):
@@ -42,31 +89,27 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        joined: Tensor,
-        texts: int,
-        heads: int,
-        hidden: Tensor | None,
-        kept: Tensor | None,
-        dropout: float,
+        ctx: Any, joined: Tensor, packing: Packing, heads: int, kept: Tensor | None, dropout: float
     ) -> Tensor:
-        query, key, value = _heads(joined, texts, heads, parts=3)
+        query, key, value = _heads(packing.fill(joined), packing.texts, heads, parts=3)
         scores = _wide(torch.bmm(query, key.transpose(1, 2)))
         scores.mul_(1 / math.sqrt(query.shape[-1]))
-        if hidden is not None:
-            scores.view(texts, heads, *scores.shape[1:]).add_(hidden.unsqueeze(1))
+        if packing.hidden is not None:
+            scores.view(packing.texts, heads, *scores.shape[1:]).add_(packing.hidden.unsqueeze(1))
         shares = torch.softmax(scores, dim=-1)
         used = _thinned(shares, kept, dropout).to(joined.dtype)
         shares = shares.to(joined.dtype) if kept is not None else used
         ctx.save_for_backward(query, key, value, shares, used, kept)
-        ctx.texts, ctx.dropout = texts, dropout
-        return _side_by_side(torch.bmm(used, value).unsqueeze(0), texts)
+        ctx.packing, ctx.dropout = packing, dropout
+        seen = torch.bmm(used, value).unsqueeze(0)
+        return packing.pack(_side_by_side(seen, packing.texts))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, shares, used, kept = ctx.saved_tensors
-        heads = len(query) // ctx.texts
-        (given,) = _heads(gradient, ctx.texts, heads, parts=1)
+        packing = ctx.packing
+        heads = len(query) // packing.texts
+        (given,) = _heads(packing.spread(gradient), packing.texts, heads, parts=1)
         of_used = _wide(torch.bmm(given, value.transpose(1, 2)))
         of_shares, exact = _thinned(of_used, kept, ctx.dropout), _wide(shares)
         of_scores = exact * (of_shares - (exact * of_shares).sum(-1, keepdim=True))
@@ -75,7 +118,7 @@ class _Attention(torch.autograd.Function):
         torch.bmm(of_scores, key, out=found[0])
         torch.bmm(of_scores.transpose(1, 2), query, out=found[1])
         torch.bmm(used.transpose(1, 2), given, out=found[2])
-        return _side_by_side(found, ctx.texts), None, None, None, None, None
+        return packing.pack(_side_by_side(found, packing.texts)), None, None, None, None
 
 
 def _wide(values: Tensor) -> Tensor:

@@ -24,9 +24,11 @@ from composer.data.tokenizer import read_tokenizer
 from composer.errors import BackboneError
 from composer.model.adapters import Site, Sites, open_sites
 from composer.model.architectures import EncoderConfig
-from composer.model.encoder import Encoder, has_encoder
+from composer.model.encoder import Encoder, new_encoder
+from composer.model.layouts import LAYOUTS
+from composer.model.mapped import mapped_weights
 from composer.model.screening import screen_folder
-from composer.model.weights import load_weights
+from composer.model.weights import check_weights, load_weights, place_weights
 
 
 class _Users:
@@ -135,13 +137,17 @@ class Backbone:
             self.module.train(active)
 
 
-def open_backbone(folder: Path, *, precision: str, max_tokens: int | None = None) -> Backbone:
+def open_backbone(
+    folder: Path, *, precision: str, max_tokens: int | None = None, shared: Path | None = None
+) -> Backbone:
     """Load a backbone folder, frozen.
 
     Args:
         folder: With `config.json`, `tokenizer.json` and safetensors weights.
         precision: "float32" or "bfloat16".
         max_tokens: A shorter limit than the backbone's own.
+        shared: Folder of weights that several processes map, so that memory holds them once;
+            None: this process has its own.
 
     Raises:
         BackboneError: A file is missing, unsafe, or does not hold what the config says.
@@ -149,24 +155,26 @@ def open_backbone(folder: Path, *, precision: str, max_tokens: int | None = None
     kind, config = screen_folder(folder)
     tokenizer = read_tokenizer(folder, rows=config.vocab_size, types=config.type_vocab_size)
     module = _build(kind, config, place=folder)
-    load_weights(module, folder)
+    check_weights(module, folder)  # before anything is read of them
+    fingerprints = fingerprint_folder(folder)
+    if shared is None:
+        load_weights(module, folder)
+    else:
+        place_weights(module, _mapped(module, kind, folder, precision, fingerprints, shared))
     module.requires_grad_(requires_grad=False)
     module.eval()
     shape: transformers.PretrainedConfig = module.config  # type: ignore[assignment]
     sites = open_sites(module)
-    norms = _find_norms(module, sites)
     if precision == "bfloat16":
         _narrow_products(module)
-    encoder = None
-    if has_encoder(kind, config):
-        encoder = Encoder(module, kind=kind, config=config, sites=sites, norms=norms)
+    norms = _find_norms(module, sites)
     return Backbone(
         module=module,
         sites=sites,
         norms=norms,
-        encoder=encoder,
+        encoder=new_encoder(module, kind=kind, config=config, sites=sites, norms=norms),
         tokenizer=tokenizer,
-        fingerprints=fingerprint_folder(folder),
+        fingerprints=fingerprints,
         size=shape.hidden_size,
         max_tokens=_longest(shape, max_tokens),
         pad_id=config.pad_token_id,
@@ -187,6 +195,28 @@ def _build(kind: str, config: EncoderConfig, *, place: Path) -> nn.Module:
     if getattr(module, "pooler", None) is not None:
         module.pooler = None  # type: ignore[assignment] # of its pre-training; adapters have heads
     return module
+
+
+def _mapped(
+    module: nn.Module,
+    kind: str,
+    folder: Path,
+    precision: str,
+    fingerprints: Fingerprints,
+    shared: Path,
+) -> Mapping[str, Tensor]:
+    """Map the weights in the precision of products, side by side those of one product."""
+    products = [name for name, one in module.named_modules() if isinstance(one, nn.Linear)]
+    layout, layers = LAYOUTS.get(kind, {}), int(module.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]
+    joined = [layout[f"{{}}.{part}"] for part in ("query", "key", "value") if layout]
+    return mapped_weights(
+        module,
+        folder,
+        narrow={f"{name}.weight" for name in products} if precision == "bfloat16" else set(),
+        fingerprints=fingerprints,
+        cache=shared,
+        together=[[f"{name.format(n)}.weight" for name in joined] for n in range(layers)],
+    )
 
 
 def _find_norms(module: nn.Module, sites: Sites) -> dict[Site, nn.LayerNorm]:

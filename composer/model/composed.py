@@ -70,7 +70,7 @@ class ComposedModel(nn.Module):
 
         Args:
             language: Binds `$language`; left out where the composition is bound already.
-            mask: (batch, tokens), False at padding; only `watch` needs it.
+            mask: (batch, tokens), False at padding, for `watch`; None: sites see no padding.
         """
         return Walk(
             bind(self.composition, language) if language else self.composition,
@@ -83,7 +83,8 @@ class ComposedModel(nn.Module):
 
     def hidden(self, batch: Mapping[str, Tensor], *, language: str | None = None) -> Tensor:
         """Run backbone and composition: the last hidden states, (batch, tokens, size)."""
-        walk = self.walk(language, mask=batch["attention_mask"].bool())
+        packed = self.backbone.encoder is not None  # then no padding reaches a site
+        walk = self.walk(language, mask=None if packed else batch["attention_mask"].bool())
         with self.backbone.sites.acting(walk.act, walk.embed):
             return self.backbone.encode(batch)
 

@@ -1,6 +1,7 @@
 """The forward pass of BERT-like encoders, made for learning adapters through frozen weights.
 
-It computes what `transformers` does, with the products of a layer on all tokens of a batch:
+It computes what `transformers` does, with the products of a layer on all tokens of a batch, and
+no padding among them:
 
     joined  = x W_qkv                       one product for query, key and value
     hidden  = attend(joined) W_mixed        then the site of the attention
@@ -22,8 +23,9 @@ from torch import Tensor, nn
 
 from composer.model.adapters import Site, Sites
 from composer.model.architectures import EncoderConfig
-from composer.model.attention import attend, drop
+from composer.model.attention import Packing, attend, drop
 from composer.model.layouts import LAYOUTS
+from composer.model.mapped import side_by_side
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
@@ -115,25 +117,27 @@ class Encoder:
         ]
 
     def run(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Encode token ids of (texts, tokens) to (texts, tokens, size)."""
-        mask = batch["attention_mask"].bool()
-        padding = None if bool(mask.all()) else _padding(mask)
+        """Encode token ids of (texts, tokens) to (texts, tokens, size), zeros at padding.
+
+        At the sites a batch is one text of all its tokens, (1, all tokens, size).
+        """
+        packing = Packing.of(batch["attention_mask"].bool())
         ids = {"input_ids": batch["input_ids"]}
         if self.config.type_vocab_size > 1 and "embeddings.types" in self._layout:
             ids["token_type_ids"] = batch["token_type_ids"]
-        hidden = self.module.embeddings(**ids)  # type: ignore[operator]
+        embedded: Tensor = self.module.embeddings(**ids)  # type: ignore[operator]
+        hidden = packing.pack(embedded.flatten(0, 1)).unsqueeze(0)
         for layer in self.layers:
-            hidden = self._attention(layer, hidden, padding)
+            hidden = self._attention(layer, hidden, packing)
             hidden = self._feed_forward(layer, hidden)
-        return hidden  # type: ignore[no-any-return]
+        return packing.spread(hidden.squeeze(0)).view(embedded.shape)
 
-    def _attention(self, layer: Layer, hidden: Tensor, padding: Tensor | None) -> Tensor:
+    def _attention(self, layer: Layer, hidden: Tensor, packing: Packing) -> Tensor:
         active = self.module.training
         seen = attend(
             layer.joined.within(_rows(hidden, layer.joined)),
-            texts=len(hidden),
+            packing=packing,
             heads=self.config.num_attention_heads,
-            hidden=padding,
             dropout=self.config.attention_probs_dropout_prob if active else 0.0,
         )
         mixed = layer.mixed.to_site(seen).view(hidden.shape)
@@ -147,13 +151,19 @@ class Encoder:
         return self.sites.at(layer.sites[1], out, hidden, layer.norms[1])
 
 
-def has_encoder(kind: str, config: EncoderConfig) -> bool:
-    """Say whether a backbone's layers are computed here, or by `transformers`."""
-    return (
-        kind in LAYOUTS
-        and config.hidden_act in _ACTIVATIONS
-        and config.position_embedding_type == "absolute"
-    )
+def new_encoder(
+    module: nn.Module,
+    *,
+    kind: str,
+    config: EncoderConfig,
+    sites: Sites,
+    norms: Mapping[Site, nn.LayerNorm],
+) -> Encoder | None:
+    """Make what computes a backbone's layers; None: `transformers` does."""
+    known = kind in LAYOUTS and config.hidden_act in _ACTIVATIONS
+    if not known or config.position_embedding_type != "absolute":
+        return None
+    return Encoder(module, kind=kind, config=config, sites=sites, norms=norms)
 
 
 def _layer(
@@ -180,8 +190,7 @@ def _layer(
 
 def _product(*linear: nn.Module) -> Product:
     """Take linear layers side by side; they go on as views, so that no weight is held twice."""
-    weights = [cast(Tensor, one.weight).detach() for one in linear]
-    weight = torch.cat(weights) if len(weights) > 1 else weights[0]
+    weight = side_by_side([cast(Tensor, one.weight).detach() for one in linear])
     bias = torch.cat([cast(Tensor, one.bias).detach() for one in linear])
     for one, part in zip(linear, weight.chunk(len(linear)), strict=True):
         cast(Tensor, one.weight).data = part
@@ -190,8 +199,3 @@ def _product(*linear: nn.Module) -> Product:
 
 def _rows(hidden: Tensor, product: Product) -> Tensor:
     return hidden.reshape(-1, hidden.shape[-1]).to(product.weight.dtype)
-
-
-def _padding(mask: Tensor) -> Tensor:
-    """Give what is added to scores: (texts, 1, tokens), -inf at padding."""
-    return torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, -torch.inf).unsqueeze(1)

@@ -77,7 +77,9 @@ class Kept:
         state = [(weight, weight._version, weight.data_ptr()) for weight in weights]
         known = self._made.get(name)
         if known is None or not _same(known[0], state):
-            known = self._made[name] = (state, make())
+            # a tensor made in inference mode could not be used in training afterwards
+            with torch.inference_mode(mode=False), torch.no_grad():
+                known = self._made[name] = (state, make())
         return known[1]  # type: ignore[return-value]
 
 

@@ -41,7 +41,12 @@ def logits_together(
     sorted_batch = {name: tensor[order] for name, tensor in batch.items()}
     groups = list(_groups([wanted[number] for number in order]))
     backbone = models[wanted[0]].backbone
-    act = _Acting([(models[name].walk(), rows) for name, rows in groups])
+    lengths = sorted_batch["attention_mask"].sum(1)
+    act = _Acting(
+        [models[name].walk() for name, _ in groups],
+        texts=[rows.stop - rows.start for _, rows in groups],
+        tokens=[int(lengths[rows].sum()) for _, rows in groups] if backbone.encoder else None,
+    )
     with backbone.sites.acting(act.at, act.embed):
         hidden = backbone.encode(sorted_batch)
     found: list[Tensor] = []
@@ -54,23 +59,31 @@ def logits_together(
 
 
 class _Acting:
-    """What acts at sites and behind the embeddings, each group of rows by its own walk."""
+    """What acts at sites and behind the embeddings, each group of texts by its own walk.
 
-    def __init__(self, walks: list[tuple[Walk, slice]]) -> None:
-        self.walks = walks
+    Args:
+        walks: One a group.
+        texts: How many each group has.
+        tokens: The same in tokens, where sites see a batch as one text; None: they see texts.
+    """
+
+    def __init__(self, walks: list[Walk], *, texts: list[int], tokens: list[int] | None) -> None:
+        self.walks, self.texts = walks, texts
+        self.sizes, self.dimension = (texts, 0) if tokens is None else (tokens, 1)
 
     def at(self, site: Site, hidden: Tensor, residual: Tensor, norm: nn.LayerNorm) -> Tensor:
-        return torch.cat(
-            [walk.act(site, hidden[rows], residual[rows], norm) for walk, rows in self.walks]
-        )
+        parts = [torch.split(one, self.sizes, dim=self.dimension) for one in (hidden, residual)]
+        acted = [
+            walk.act(site, *part, norm) for walk, *part in zip(self.walks, *parts, strict=True)
+        ]
+        return torch.cat(acted, dim=self.dimension)
 
     def embed(self, vectors: Tensor) -> Tensor:
-        moved = [(walk.embed, rows) for walk, rows in self.walks]
-        if all(embed is None for embed, _ in moved):
+        moves = [walk.embed for walk in self.walks]
+        if all(move is None for move in moves):
             return vectors
-        return torch.cat(
-            [vectors[rows] if embed is None else embed(vectors[rows]) for embed, rows in moved]
-        )
+        parts = zip(moves, torch.split(vectors, self.texts), strict=True)
+        return torch.cat([part if move is None else move(part) for move, part in parts])
 
 
 def _groups(names: Sequence[str]) -> Iterator[tuple[str, slice]]:

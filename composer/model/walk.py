@@ -64,7 +64,7 @@ class Walk:
         mixers: Weights of fusions, gates and norms; None if there are none.
         kept: What earlier passes made of weights alone.
         watch: Told the shares of members.
-        mask: (batch, tokens), False at padding; for `watch` only.
+        mask: (batch, tokens), False at padding, for `watch`; None: nothing is padding.
     """
 
     def __init__(
@@ -121,8 +121,9 @@ class Walk:
         )
         values = with_constants(members)
         weights = mixing_weights(reader.read(hidden, placement), values, mixing)
-        if self.watch is not None and self.mask is not None:
-            self.watch(reader.site, number, weights[self.mask])
+        if self.watch is not None:
+            real = weights.flatten(0, 1) if self.mask is None else weights[self.mask]
+            self.watch(reader.site, number, real)
         return hidden + mix(values, weights, mixing)
 
     def _members(self, part: Fuse | Gate, reader: "_Reader", hidden: Tensor) -> list[Units]:

@@ -2,13 +2,13 @@
 
 The module comes without memory ("meta" tensors). All names, types and shapes are compared with
 the headers of the files first, so what is then allocated is what lies on disk: a config cannot
-ask for more. Tensors are read one by one; each number is finite.
+ask for more. Tensors are read piece by piece; each number is finite. `composer.model.mapped`
+puts them into one file that several processes share.
 """
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -32,21 +32,41 @@ def load_weights(module: nn.Module, folder: Path) -> None:
         BackboneError: Naming each tensor that is missing, too many, of another shape or type,
             or not finite.
     """
+    stored = check_weights(module, folder)
+    place_weights(module, {name: _read(name, one, folder) for name, one in stored.items()})
+
+
+def check_weights(module: nn.Module, folder: Path) -> dict[str, StoredTensor]:
+    """Say where the weights of a module lie, once they are known to be all of it.
+
+    Raises:
+        BackboneError: Naming each tensor that is missing, too many, or of another shape or type.
+    """
     stored = stored_tensors(folder)
     wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     _raise(folder, list(_differences(stored, wanted)))
     size = sum(one.type.bytes for one in stored.values())
     if size > WEIGHTS_LIMIT:
         raise BackboneError(f"{folder}: weights of {size:,} bytes; at most {WEIGHTS_LIMIT:,}")
-    tensors = {name: _read(one) for name, one in stored.items()}
-    _raise(
-        folder,
-        [
-            f"{name} in {stored[name].file.name} holds a number that is not finite"
-            for name, tensor in tensors.items()
-            if not all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(tensor))
-        ],
-    )
+    return stored
+
+
+def read_pieces(name: str, stored: StoredTensor, folder: Path) -> Iterator[Tensor]:
+    """Read a tensor piece by piece, flat and in float32.
+
+    Raises:
+        BackboneError: It holds a number that is not finite.
+    """
+    for chunk in stored.chunks():
+        piece = torch.frombuffer(bytearray(chunk), dtype=_TYPES[stored.type.dtype]).float()
+        if not all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(piece)):
+            fault = f"{name} in {stored.file.name} holds a number that is not finite"
+            _raise(folder, [fault])
+        yield piece
+
+
+def place_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Let a module on the meta device have these tensors, and make those that are in no file."""
     module.load_state_dict(tensors, strict=True, assign=True)
     _fill_buffers(module)
 
@@ -67,13 +87,12 @@ def _differences(
             yield f"{name} in {file} is {type_}; weights are {', '.join(_TYPES)}"
 
 
-def _read(stored: StoredTensor) -> Tensor:
-    data = torch.empty(stored.type.bytes, dtype=torch.uint8)
-    view, at = data.numpy(), 0
-    for chunk in stored.chunks():
-        view[at : at + len(chunk)] = np.frombuffer(chunk, np.uint8)
-        at += len(chunk)
-    return data.view(_TYPES[stored.type.dtype]).reshape(stored.type.shape).float()
+def _read(name: str, stored: StoredTensor, folder: Path) -> Tensor:
+    whole, at = torch.empty(stored.type.elements), 0
+    for piece in read_pieces(name, stored, folder):
+        whole[at : at + len(piece)] = piece
+        at += len(piece)
+    return whole.reshape(stored.type.shape)
 
 
 def _fill_buffers(module: nn.Module) -> None:

@@ -5,72 +5,72 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from composer.model.attention import attend, drop, kept_at_random
+from composer.model.attention import Packing, attend, drop, kept_at_random
 
 HEADS, WIDTH = 3, 4
 SIZE = HEADS * WIDTH
 
 
-def joined(texts: int, tokens: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    generator = torch.Generator().manual_seed(tokens)
-    drawn = torch.randn(texts * tokens, 3 * SIZE, generator=generator, dtype=torch.float64)
+def joined(lengths: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(sum(lengths))
+    drawn = torch.randn(sum(lengths), 3 * SIZE, generator=generator, dtype=torch.float64)
     return drawn.to(dtype).requires_grad_()
 
 
-def torchs(rows: Tensor, texts: int, hidden: Tensor | None) -> Tensor:
-    query, key, value = rows.view(texts, -1, 3, HEADS, WIDTH).permute(2, 0, 3, 1, 4)
-    mask = None if hidden is None else hidden.unsqueeze(1)
-    seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    return seen.transpose(1, 2).reshape(-1, SIZE)
+def packing(*lengths: int) -> Packing:
+    return Packing.of(torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1))
 
 
-def padding(*lengths: int) -> Tensor:
-    mask = torch.arange(max(lengths)) >= torch.tensor(lengths).unsqueeze(1)
-    return torch.zeros(mask.shape, dtype=torch.float64).masked_fill_(mask, -torch.inf).unsqueeze(1)
+def torchs(rows: Tensor, *lengths: int) -> Tensor:
+    """Attention of each text alone."""
+    found = []
+    for text in rows.split(lengths):
+        query, key, value = text.view(-1, 3, HEADS, WIDTH).permute(1, 2, 0, 3)
+        seen = F.scaled_dot_product_attention(query, key, value)
+        found.append(seen.transpose(0, 1).reshape(-1, SIZE))
+    return torch.cat(found)
 
 
-@pytest.mark.parametrize(
-    ("texts", "tokens", "hidden"),
-    [(1, 1, None), (2, 5, None), (3, 7, padding(7, 1, 4)), (2, 40, padding(40, 40))],
-)
-def test_attention_and_its_gradient_are_torchs(texts: int, tokens: int, hidden: Tensor | None):
-    ours, theirs = joined(texts, tokens), joined(texts, tokens)
-    got = attend(ours, texts=texts, heads=HEADS, hidden=hidden, dropout=0.0)
-    expected = torchs(theirs, texts, hidden)
+@pytest.mark.parametrize("lengths", [(1,), (5, 5), (7, 1, 4), (1, 40)])
+def test_attention_and_its_gradient_are_torchs(lengths: tuple[int, ...]):
+    ours, theirs = joined(lengths), joined(lengths)
+    got = attend(ours, packing=packing(*lengths), heads=HEADS, dropout=0.0)
+    expected = torchs(theirs, *lengths)
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-13)
     upstream = torch.linspace(-1, 2, got.numel(), dtype=torch.float64).view_as(got)
     got.backward(upstream)
     expected.backward(upstream)
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=1e-12)
     assert theirs.grad is not None
-    assert tokens == 1 or float(theirs.grad[:, :SIZE].abs().max()) > 0.01
+    assert lengths == (1,) or float(theirs.grad[:, :SIZE].abs().max()) > 0.01
 
 
 def test_its_gradient_with_dropout_is_that_of_what_it_computed():
-    def with_seed(rows: Tensor) -> Tensor:
+    def with_seed(rows: Tensor, dropout: float = 0.4) -> Tensor:
         torch.manual_seed(5)
-        return attend(rows, texts=2, heads=HEADS, hidden=padding(3, 2), dropout=0.4)
+        return attend(rows, packing=packing(3, 2), heads=HEADS, dropout=dropout)
 
-    rows = joined(2, 3)
-    assert not torch.equal(
-        with_seed(rows), attend(rows, texts=2, heads=HEADS, hidden=padding(3, 2), dropout=0.0)
-    )
+    rows = joined((3, 2))
+    assert not torch.equal(with_seed(rows), with_seed(rows, 0.0))
     assert torch.autograd.gradcheck(with_seed, (rows,))
 
 
-def test_padding_reaches_no_text_and_gets_no_gradient():
-    rows = joined(1, 4)
-    attend(rows, texts=1, heads=HEADS, hidden=padding(2, 4)[:1], dropout=0.0)[:2].sum().backward()
-    assert rows.grad is not None
-    assert float(rows.grad[2:, SIZE:].abs().max()) == 0
-
-
 def test_in_bfloat16_the_softmax_is_exact_to_the_products_operands():
-    rows = joined(4, 9, torch.bfloat16)
-    narrow = attend(rows.detach(), texts=4, heads=HEADS, hidden=None, dropout=0.0)
-    exact = torchs(rows.detach().double(), 4, None)
+    rows = joined((9, 3), torch.bfloat16).detach()
+    narrow = attend(rows, packing=packing(9, 3), heads=HEADS, dropout=0.0)
+    exact = torchs(rows.double(), 9, 3)
     assert narrow.dtype == torch.bfloat16
     assert float((narrow.double() - exact).abs().max()) < 2**-7 * float(exact.abs().max())
+
+
+def test_packing_and_spreading_are_the_other_way_round():
+    of = packing(3, 1)
+    rows = torch.arange(8.0).view(4, 2)
+    grid = of.spread(rows)
+    assert grid.view(2, 3, 2)[1].tolist() == [[6, 7], [0, 0], [0, 0]]
+    assert torch.equal(of.pack(grid), rows)
+    assert torch.equal(of.pack(of.fill(rows)), rows)
+    assert packing(2, 2).cells is None
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.5])

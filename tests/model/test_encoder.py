@@ -114,3 +114,23 @@ def test_bfloat16_is_as_near_to_float32_as_transformers_with_narrow_products(tmp
         ours = (narrow.encode(batch) - expected).abs().mean()
         theirs = (by_transformers(narrow).encode(batch) - expected).abs().mean()
     assert 0 < float(ours) < 1.5 * float(theirs)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("family", ["bert", "distilbert"])
+def test_mapped_weights_are_used_where_they_lie_and_give_the_same(
+    tmp_path: Path, family: str, precision: str
+):
+    folder = write_tiny_family(tmp_path / "backbone", family)
+    own = open_backbone(folder, precision=precision)
+    mapped = open_backbone(folder, precision=precision, shared=tmp_path / "shared")
+    batch = batch_of(own, TEXTS)
+    with torch.no_grad():
+        assert torch.equal(own.encode(batch), mapped.encode(batch))
+    assert mapped.encoder is not None
+    held = {
+        product.weight.untyped_storage().data_ptr()
+        for layer in mapped.encoder.layers
+        for product in (layer.joined, layer.mixed, layer.wide, layer.narrow)
+    }
+    assert len(held) == 1  # the file's pages: nothing was copied

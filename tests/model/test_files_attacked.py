@@ -130,7 +130,7 @@ DESCRIPTIONS: dict[str, tuple[str, Change, str]] = {
     "width of terabytes": (
         "adapter",
         set_to("shape", "width", value=10**12),
-        "not F32.10000000000",
+        "width: Input should be less than or equal to 65536",
     ),
     "no width": (
         "adapter",

@@ -45,3 +45,14 @@ def test_nothing_is_kept_while_a_gradient_is_wanted():
     kept.of("doubled", [weight], lambda: weight * 2).sum().backward()
     assert weight.grad is not None
     assert weight.grad.tolist() == [2, 2, 2]
+
+
+def test_what_was_made_while_predicting_can_be_used_while_training():
+    kept = Kept()
+    weight = Parameter(torch.ones(3), requires_grad=False)
+    read = torch.ones(3, requires_grad=True)
+    with torch.inference_mode():
+        kept.of("doubled", [weight], lambda: weight * 2)
+    (read * kept.of("doubled", [weight], lambda: weight * 2)).sum().backward()
+    assert read.grad is not None
+    assert read.grad.tolist() == [2, 2, 2]
