@@ -28,7 +28,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from composer.bundle.fingerprint import tensor_digests
-from composer.bundle.graphs import Signature, Slot
+from composer.bundle.graphs import GraphRecord, Signature, Slot
 from composer.bundle.reader import open_bundle
 from composer.bundle.records import BackboneRecord, CompositionRecord
 from composer.bundle.writer import NewPart, write_bundle
@@ -165,7 +165,8 @@ def rows_of(name: str, folder: Path, width: int, runs: int) -> list[dict[str, ob
 
 def session_of(encoder: Encoder, signature: Signature, precision: GraphPrecision) -> Session:
     """Make a graph and load it, on one thread."""
-    files = make_graphs(encoder, {"graph": signature}, precision)
+    record = GraphRecord(signature=signature, precision=precision)
+    files = make_graphs(encoder, {"graph": record})
     return Session(files.structures["graph"], files.weights, threads=1, place=precision)
 
 

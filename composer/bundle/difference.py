@@ -170,7 +170,7 @@ def _by_subject(scores: tuple[ScoreRecord, ...]) -> dict[tuple[str, ...], ScoreR
     """Give each score by what it is of; one that was measured twice has its seed or data added."""
     found: dict[tuple[str, ...], ScoreRecord] = {}
     for one in scores:
-        key: tuple[str, ...] = (one.composition, one.language, one.score, one.split, one.precision)
+        key: tuple[str, ...] = (one.composition, one.language, one.score, one.split, one.variant)
         if key in found:
             key = (*key, f"seed {one.seed}", f"data {one.data_digest[:12]}", f"n {one.n}")
         found[key] = one

@@ -21,10 +21,11 @@ from composer.bundle.agreement import refuse_disagreement
 from composer.bundle.archive import write_archive
 from composer.bundle.files import safe_join, unfinished_file
 from composer.bundle.fingerprint import Fingerprints
-from composer.bundle.graphs import Signature
+from composer.bundle.graphs import FixedShape, Signature
 from composer.bundle.jsontext import one_line
 from composer.bundle.manifest import MANIFEST, Manifest, build_manifest
 from composer.bundle.publish import unfinished_folder
+from composer.bundle.ranks import joint_shape, needed_shape, part_widths
 from composer.bundle.reader import OpenedBundle, open_bundle
 from composer.bundle.records import CompositionRecord, PartRecord, ScoreRecord, SelfTestCase
 from composer.bundle.slots import covers, signature_of
@@ -173,6 +174,10 @@ def publish(edit: Edit, target: str | Path) -> Manifest:
         StoreError: It cannot be written.
     """
     target = Path(os.path.abspath(target))
+    if target.is_symlink():
+        raise BundleError(
+            f"{target} is a symbolic link; change the bundle that it leads to: {edit.path}"
+        )
     if not target.is_dir():
         with unfinished_file(target) as file:
             write_archive(file, edit)
@@ -187,7 +192,10 @@ def publish(edit: Edit, target: str | Path) -> Manifest:
 
 
 def _refuse_other_backbone(bundle: OpenedBundle, other: OpenedBundle) -> None:
-    backbone = bundle.manifest.backbone
+    """Let what was made for the whole vocabulary into a trimmed bundle; its self-test decides."""
+    backbone, theirs = bundle.manifest.backbone, other.manifest.backbone
+    if bundle.is_trimmed_of(Fingerprints(body=theirs.body, vocabulary=theirs.vocabulary)):
+        return
     other.check_backbone(
         Fingerprints(body=backbone.body, vocabulary=backbone.vocabulary), bundle.backbone_tensors
     )
@@ -209,13 +217,23 @@ def _placed(bundle: OpenedBundle, other: OpenedBundle, name: str) -> Composition
         return record.model_copy(update={"graph": None})
     needed = signature_of(record, other.manifest.parts)
     for graph in sorted(graphs):
-        if covers(graphs[graph].signature, needed):
+        fits = covers(graphs[graph].signature, needed)
+        if fits and _has_room(graphs[graph].shape, record, other):
             return record.model_copy(update={"graph": graph})
     has = "; ".join(f"{one} has {_spoken(graphs[one].signature)}" for one in sorted(graphs))
     raise BundleError(
         f"{bundle.path}: no graph of it can run {name} ({one_line(record.expression)}), which "
         f"needs {_spoken(needed)}; {has}: export a bundle that holds them all"
     )
+
+
+def _has_room(shape: FixedShape | None, record: CompositionRecord, of: OpenedBundle) -> bool:
+    """Say whether a graph of this shape takes what a composition feeds."""
+    if shape is None:
+        return True
+    widths = part_widths(of.manifest, record)
+    needed = needed_shape(record, widths, batch=shape.batch, tokens=shape.tokens)
+    return joint_shape([shape, needed]) == shape
 
 
 def _spoken(signature: Signature) -> str:
@@ -299,8 +317,13 @@ def _others(records: Iterable[_Told], names: Iterable[str]) -> list[_Told]:
 
 def _scores(ours: Manifest, theirs: Manifest, names: Iterable[str]) -> list[ScoreRecord]:
     names = set(names)
-    precisions = {"float32", *(graph.precision for graph in ours.graphs.values())}
-    return [s for s in theirs.scores if s.composition in names and s.precision in precisions]
+    trimmed = ours.backbone.trimmed is not None
+    fitting = {("float32", False), *((one.precision, trimmed) for one in ours.graphs.values())}
+    return [
+        one
+        for one in theirs.scores
+        if one.composition in names and (one.precision, one.trimmed) in fitting
+    ]
 
 
 def _cases(theirs: Manifest, names: Iterable[str]) -> list[SelfTestCase]:

@@ -104,6 +104,15 @@ def canonical_name(name: str) -> str | None:
     return name
 
 
+def is_token_embedding(name: str) -> bool:
+    """Say whether a tensor, by its canonical name, has a row for each token.
+
+    >>> is_token_embedding("embeddings.word_embeddings.weight")
+    True
+    """
+    return _TOKEN_EMBEDDINGS.search(name) is not None
+
+
 def fingerprint_folder(folder: Path) -> Fingerprints:
     """Fingerprint the backbone in a folder: its safetensors weights and `tokenizer.json`."""
     digests = tensor_digests(folder)
@@ -127,7 +136,7 @@ def fingerprints_of(
     Raises:
         ComposerError: As `error` says, if there are no token embeddings, or nothing else.
     """
-    vocabulary = {name: digests[name] for name in digests if _TOKEN_EMBEDDINGS.search(name)}
+    vocabulary = {name: digests[name] for name in digests if is_token_embedding(name)}
     body = {name: digests[name] for name in digests if name not in vocabulary}
     if not vocabulary or not body:
         missing = "no token embeddings" if not vocabulary else "nothing but token embeddings"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from composer.bundle.graphs import WEIGHTS, graph_file
 from composer.bundle.manifest import Manifest
+from composer.bundle.ranks import shape_faults
 from composer.bundle.records import CompositionRecord
 from composer.bundle.slots import covers, signature_of
 from composer.errors import ComposerError, did_you_mean
@@ -20,9 +21,18 @@ def graph_faults(manifest: Manifest) -> Iterator[str]:
         yield f"files: {name!r} is of no graph"
     if len({graph.precision for graph in graphs.values()}) > 1:
         yield "graphs: must have one precision"
+    if any(graph.shape for graph in graphs.values()):
+        yield from _shape_faults(manifest)
     for name, composition in manifest.compositions.items():
         for fault in _use_faults(composition, manifest):
             yield f"compositions.{name}: {fault}"
+
+
+def _shape_faults(manifest: Manifest) -> Iterator[str]:
+    try:
+        yield from shape_faults(manifest)
+    except (ComposerError, KeyError):
+        return  # an expression or a part that is told of already
 
 
 def _use_faults(composition: CompositionRecord, manifest: Manifest) -> Iterator[str]:

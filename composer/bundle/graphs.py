@@ -43,10 +43,13 @@ from composer.bundle.layout import MIDDLE_LAYERS
 from composer.bundle.records import Record
 from composer.recipe.schema import GraphPrecision, NonLinearity, Placement
 
+Length = Annotated[int, Field(ge=1, le=2**20)]
 Dimensions = tuple[int | str, ...]  # a length, or the name of one that varies
 
 WEIGHTS = "graph.safetensors"
 TOKEN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+TOKENS: Dimensions = ("batch", "tokens")
+LOGITS: Dimensions = ("batch", "rows", "classes")
 
 
 class Slot(Record):
@@ -81,16 +84,40 @@ class Signature(Record):
     invertible: tuple[NonLinearity, ...] = ()
 
 
+class FixedShape(Record):
+    """The one shape of every call; the most that any composition of the graph has.
+
+    Attributes:
+        batch: Texts at a time.
+        tokens: Of each, padding included.
+        rows: Of outputs for each text: 1, or one a token.
+        lower_units: Of the adapter below.
+        upper_units: Of all adapters above.
+        members: Of the fusion above.
+        classes: Of a head.
+    """
+
+    batch: Annotated[int, Field(ge=1, le=1024)]
+    tokens: Annotated[int, Field(ge=1, le=2**16)]
+    rows: Length
+    lower_units: Length
+    upper_units: Length
+    members: Length
+    classes: Length
+
+
 class GraphRecord(Record):
     """A graph of the bundle.
 
     Attributes:
         signature: What it can run.
         precision: How it multiplies by frozen weights.
+        shape: Of every call; None: lengths that have names vary from call to call.
     """
 
     signature: Signature
     precision: GraphPrecision
+    shape: FixedShape | None = None
 
 
 def graph_file(name: str) -> str:
@@ -110,6 +137,25 @@ def slot_sites(slot: Slot, layers: int) -> list[tuple[int, str]]:
     """
     wheres = ("output",) if slot.placement == "pfeiffer" else ("attention", "output")
     return [(layer, where) for layer in range(layers) for where in wheres]
+
+
+def with_lengths(dimensions: Dimensions, shape: FixedShape | None, *, size: int) -> Dimensions:
+    """Put a fixed shape's lengths where the names of lengths are; without one, leave the names.
+
+    Args:
+        dimensions: Of an input or an output.
+        shape: Of every call.
+        size: Hidden size.
+    """
+    if shape is None:
+        return dimensions
+    lengths = {
+        **shape.model_dump(),
+        "reads": 2 * shape.upper_units + shape.members,
+        "outs": shape.upper_units + shape.members,
+        "embeddings_units": size // 4,
+    }
+    return tuple(one if isinstance(one, int) else lengths[one] for one in dimensions)
 
 
 def adapter_inputs(signature: Signature, *, size: int, layers: int) -> dict[str, Dimensions]:

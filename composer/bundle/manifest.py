@@ -2,7 +2,8 @@
 
     home/
     ├── manifest.json              this; written last, and listing every other file
-    ├── backbone.json              a digest of every tensor of the backbone it was made for
+    ├── backbone.json              a digest of every tensor of the backbone it was made for, and
+    │                              where its vocabulary was trimmed, which rows were kept
     ├── tokenizer.json             the backbone's
     └── parts/
         ├── de.safetensors         a language adapter
@@ -40,7 +41,7 @@ from composer.bundle.records import (
 from composer.errors import BundleError
 from composer.recipe.schema import LanguageTag
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 BACKBONE = "backbone.json"
 TOKENIZER = "tokenizer.json"
@@ -69,7 +70,7 @@ class Manifest(Record):
         digest: SHA-256 of the canonical form with an empty digest.
     """
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     composer: Annotated[str, Field(min_length=1, max_length=100)]
     backbone: BackboneRecord
     parts: Annotated[dict[PartName, PartRecord], Field(min_length=1)]

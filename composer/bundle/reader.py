@@ -30,7 +30,7 @@ from composer.bundle.manifest import (
     Manifest,
     parse_manifest,
 )
-from composer.bundle.records import FILE_LIMIT, FileRecord
+from composer.bundle.records import FILE_LIMIT, FileRecord, row_fault
 from composer.bundle.signing import signature_beside, verify_manifest
 from composer.bundle.source import FolderSource, Source, chunks, read_file
 from composer.bundle.tensors import parse_tensors
@@ -96,6 +96,13 @@ class OpenedBundle:
             raise BundleError(f"{self.path}: no file {name!r}; {did_you_mean(name, files)}")
         return bytes(_read_checked(self.source, name, files[name]))
 
+    def is_trimmed_of(self, fingerprints: Fingerprints) -> bool:
+        """Say whether the bundle holds a part of the vocabulary of this very backbone."""
+        recorded = self.manifest.backbone
+        return recorded.trimmed is not None and fingerprints == Fingerprints(
+            body=recorded.body, vocabulary=recorded.trimmed.parent
+        )
+
     def check_backbone(self, fingerprints: Fingerprints, tensors: Mapping[str, str]) -> None:
         """Hold a backbone to the one that the bundle was made for.
 
@@ -109,6 +116,11 @@ class OpenedBundle:
         recorded = self.manifest.backbone
         if fingerprints == Fingerprints(body=recorded.body, vocabulary=recorded.vocabulary):
             return
+        if recorded.trimmed and self.is_trimmed_of(fingerprints):
+            raise BundleError(
+                f"{self.path} holds {recorded.trimmed.kept:,} of the {recorded.trimmed.rows:,} "
+                "token embeddings of this backbone, and answers by its own graph only"
+            )
         raise BundleError(
             f"{self.path} was made for another backbone ({one_line(recorded.name)}, "
             f"{recorded.source}, "
@@ -117,14 +129,20 @@ class OpenedBundle:
 
 
 def open_bundle(
-    path: str | Path, *, public_key: str | Path | None = None, signature: str | Path | None = None
+    path: str | Path,
+    *,
+    public_key: str | Path | None = None,
+    signature: str | Path | None = None,
+    graphs_later: bool = False,
 ) -> OpenedBundle:
     """Open a bundle and check all of it: names, sizes, hashes, shapes, types, numbers.
 
     Args:
-        path: The folder, or the zip of one.
+        path: The folder, or the zip of one; or a link to either. In it no link is followed.
         public_key: PEM file of who is trusted; the bundle must be signed with it.
         signature: The detached signature; left out, `home.sig` beside `home` or `home.zip`.
+        graphs_later: Leave tokenizer and graphs to who reads them all next: they are checked
+            whenever they are read.
 
     Raises:
         BundleError: For the first thing that is wrong; nothing of it is used then.
@@ -132,12 +150,8 @@ def open_bundle(
     """
     if signature is not None and public_key is None:
         raise BundleError(f"{signature}: a signature says nothing without the public key of whom")
-    path = Path(path)
-    if not os.path.exists(path):
-        raise BundleError(f"{path} does not exist, or cannot be read")
-    if os.path.islink(path):
-        raise BundleError(f"{path} is a symbolic link; give the bundle itself")
-    source = FolderSource(path) if os.path.isdir(path) else ArchiveSource(path)
+    source = _source(Path(path))
+    path = source.path
     manifest = read_manifest(source)
     if public_key is not None:
         verify_manifest(
@@ -148,14 +162,25 @@ def open_bundle(
         )
     listed = manifest.listed()
     _check_listing(source, listed)
-    for name, record in listed.items():
-        _check_file(source, name, record)
-    bundle = OpenedBundle(
-        manifest=manifest, backbone_tensors=_read_backbone(source, manifest), source=source
-    )
+    # What is read below, or next, is checked then; once is enough.
+    read = {BACKBONE, *(part.file for part in manifest.parts.values())}
+    if graphs_later:
+        read |= {TOKENIZER, WEIGHTS, *map(graph_file, manifest.graphs)}
+    for name in sorted(listed.keys() - read):
+        _check_file(source, name, listed[name])
+    tensors = _read_backbone(source, manifest)
+    bundle = OpenedBundle(manifest=manifest, backbone_tensors=tensors, source=source)
     for name in manifest.parts:
         bundle.read_part(name)
     return bundle
+
+
+def _source(path: Path) -> Source:
+    if not os.path.exists(path):
+        raise BundleError(f"{path} does not exist, or cannot be read")
+    if os.path.islink(path):
+        path = Path(os.path.realpath(path))  # once: `current` may lead elsewhere a moment later
+    return FolderSource(path) if os.path.isdir(path) else ArchiveSource(path)
 
 
 def read_manifest(source: Source) -> Manifest:
@@ -212,15 +237,17 @@ def _read_backbone(source: Source, manifest: Manifest) -> dict[str, str]:
     record, place = manifest.files[BACKBONE], f"{source.path}: {BACKBONE}"
     data = bytes(_read_checked(source, BACKBONE, record))
     values = parse_json(data, place=place)
-    tensors = values.get("tensors")
-    if set(values) != {"tensors"} or not isinstance(tensors, dict) or not tensors:
-        raise BundleError(f"{place}: must have `tensors` and nothing else")
+    tensors, backbone = values.get("tensors"), manifest.backbone
+    wanted = {"tensors", "rows"} if backbone.trimmed else {"tensors"}
+    if set(values) != wanted or not isinstance(tensors, dict) or not tensors:
+        raise BundleError(f"{place}: must have `{'`, `'.join(sorted(wanted))}` and nothing else")
     for name, digest in tensors.items():
         if not _TENSOR.fullmatch(name):
             raise BundleError(f"{place}: tensors: {name[:200]!r} is not the name of a tensor")
         if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
             raise BundleError(f"{place}: tensors.{name}: not a digest of 64 hex digits")
-    backbone = manifest.backbone
+    if backbone.trimmed and (fault := row_fault(values["rows"], backbone.trimmed)):
+        raise BundleError(f"{place}: {fault}")
     recorded = Fingerprints(body=backbone.body, vocabulary=backbone.vocabulary)
     if canonical_json(values) != data or _fingerprints(tensors, manifest, place) != recorded:
         raise BundleError(f"{place}: does not agree with the fingerprints in {MANIFEST}")

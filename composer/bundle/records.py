@@ -1,5 +1,6 @@
 """The records that a manifest is made of; each field says what it means."""
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
@@ -50,6 +51,48 @@ class FileRecord(Record):
     bytes: Annotated[int, Field(ge=1, le=FILE_LIMIT)]
 
 
+class ChangedTexts(Record):
+    """What fewer pieces do to texts that had no part in choosing them.
+
+    Attributes:
+        language: Of the texts.
+        texts: How many.
+        changed: How many of them are cut into other pieces than by the whole vocabulary.
+    """
+
+    language: LanguageTag
+    texts: Count
+    changed: Annotated[int, Field(ge=0)]
+
+
+class TrimmedRecord(Record):
+    """That some rows of a backbone's vocabulary were kept; `backbone.json` lists which.
+
+    Attributes:
+        parent: Fingerprint of the whole vocabulary; the body is the same.
+        rows: How many token embeddings that has.
+        kept: How many are left.
+        changed: A language each, sorted.
+    """
+
+    parent: Sha256
+    rows: Count
+    kept: Count
+    changed: tuple[ChangedTexts, ...] = ()
+
+
+def row_fault(rows: object, trimmed: TrimmedRecord) -> str:
+    """Hold the rows that were kept to their number, and to the whole vocabulary's."""
+    if (
+        isinstance(rows, list)
+        and all(type(one) is int for one in rows)
+        and all(one < other for one, other in pairwise([-1, *rows, trimmed.rows]))
+        and len(rows) == trimmed.kept
+    ):
+        return ""
+    return f"rows: must be {trimmed.kept:,} ascending numbers below {trimmed.rows:,}"
+
+
 class BackboneRecord(Record):
     """The backbone that a bundle was made for.
 
@@ -66,6 +109,7 @@ class BackboneRecord(Record):
         max_tokens: Longest input, in tokens with the special ones.
         parameters: Numbers in it, its token embeddings included.
         token_parameters: Numbers in its token embeddings.
+        trimmed: Where token embeddings were left out; None: they are all there.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
@@ -80,6 +124,7 @@ class BackboneRecord(Record):
     max_tokens: Annotated[int, Field(ge=1, le=2**20)]
     parameters: Count
     token_parameters: Count
+    trimmed: TrimmedRecord | None = None
 
 
 class PartRecord(FileRecord):
@@ -151,6 +196,7 @@ class ScoreRecord(Record):
         seed: Of the training.
         data_digest: Of the data that was scored.
         precision: float32: of the trained model; else of the bundle's graph.
+        trimmed: Whether it is of the bundle's graph, with fewer pieces, in float32 too.
     """
 
     composition: CompositionName
@@ -162,6 +208,12 @@ class ScoreRecord(Record):
     seed: Annotated[int, Field(ge=0)]
     data_digest: Sha256
     precision: GraphPrecision = "float32"
+    trimmed: bool = False
+
+    @property
+    def variant(self) -> str:
+        """Say what was scored: "float32", the trained model; or a graph, as "int8, trimmed"."""
+        return f"{self.precision}, trimmed" if self.trimmed else self.precision
 
 
 class SelfTestCase(Record):

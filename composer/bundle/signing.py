@@ -9,12 +9,14 @@ Any tool that knows the format verifies it:
 
     model_signing verify key home/manifest.json --signature home.sig --public_key who.pub.pem
 
-Keys are elliptic-curve keys in PEM files, without a password. A signature is made anew each time:
+Keys are elliptic-curve keys in PEM files, with a password or without. A signature is made anew
+each time:
 its bytes differ, what it says is the same.
 """
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from composer.bundle.files import read_bytes, read_json, write_bytes
 from composer.bundle.manifest import MANIFEST
@@ -33,13 +35,25 @@ def signature_beside(bundle: Path) -> Path:
     return bundle.parent / f"{name}.sig"
 
 
-def sign_manifest(manifest: bytes, *, key: Path, signature: Path) -> None:
+def needs_password(key: Path) -> bool:
+    """Say whether a private key is encrypted.
+
+    Raises:
+        BundleError: It cannot be read.
+    """
+    return b"ENCRYPTED" in read_bytes(key, _LIMIT)
+
+
+def sign_manifest(
+    manifest: bytes, *, key: Path, signature: Path, password: str | None = None
+) -> None:
     """Sign a manifest's bytes.
 
     Args:
         manifest: Of a bundle that was checked.
         key: Private key, PEM.
         signature: File that is written; only a signature is replaced.
+        password: Of a key that is encrypted; it is in no message.
 
     Raises:
         BundleError: The key cannot be read, or something else is at the signature's place.
@@ -57,11 +71,13 @@ def sign_manifest(manifest: bytes, *, key: Path, signature: Path) -> None:
         secret.write_bytes(read_bytes(key, _LIMIT))
         try:
             config = signing.Config()  # type: ignore[no-untyped-call]
-            config.use_elliptic_key_signer(private_key=secret).sign(file, made)
+            # The library's hint says str, and what is under it takes bytes only.
+            phrase: Any = None if password is None else password.encode()
+            config.use_elliptic_key_signer(private_key=secret, password=phrase).sign(file, made)
         except Exception as fault:  # the library and those under it raise what they please
             raise BundleError(
                 f"{key}: cannot sign with it: {_first_line(fault)}; give an elliptic-curve key, "
-                "PEM, without a password"
+                "PEM, and its password if it has one"
             ) from fault
         write_bytes(signature, made.read_bytes())
 

@@ -8,7 +8,7 @@ anything else is left alone.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,6 +84,7 @@ def write_bundle(
     backbone: BackboneRecord,
     backbone_tensors: Mapping[str, str],
     tokenizer: bytes,
+    rows: Sequence[int] | None = None,
     parts: Mapping[str, NewPart],
     compositions: Mapping[str, CompositionRecord],
     graphs: NewGraphs | None = None,
@@ -101,6 +102,7 @@ def write_bundle(
         backbone: What the parts were trained on.
         backbone_tensors: Name -> digest, as `tensor_digests` tells them.
         tokenizer: The bytes of the backbone's `tokenizer.json`.
+        rows: Of the whole vocabulary, that were kept; None: it is not trimmed.
         parts: Name -> part.
         compositions: Name -> what the device can ask for.
         graphs: The backbone for devices; None: parts only.
@@ -119,7 +121,7 @@ def write_bundle(
     _refuse_to_replace(target)
     languages = {tag for composition in compositions.values() for tag in composition.languages}
     with unfinished_folder(target) as folder:
-        written, files = _write_files(folder, parts, backbone_tensors, tokenizer)
+        written, files = _write_files(folder, parts, _backbone(backbone_tensors, rows), tokenizer)
         files |= _write_graphs(folder, graphs) if graphs else {}
         values = {
             "composer": composer,
@@ -194,15 +196,20 @@ def _refuse_to_replace(target: Path) -> None:
 
 
 def _write_files(
-    folder: Path, parts: Mapping[str, NewPart], backbone: Mapping[str, str], tokenizer: bytes
+    folder: Path, parts: Mapping[str, NewPart], backbone: Mapping[str, object], tokenizer: bytes
 ) -> tuple[dict[str, dict[str, object]], dict[str, dict[str, object]]]:
     """Write everything but the manifest; return what it says of parts and of other files."""
     (folder / PARTS).mkdir()
     written = {name: _write_part(folder, name, part) for name, part in sorted(parts.items())}
-    write_json(folder / BACKBONE, {"tensors": dict(backbone)})
+    write_json(folder / BACKBONE, backbone)
     write_bytes(folder / TOKENIZER, tokenizer)
     files = {name: _record(folder / name) for name in (BACKBONE, TOKENIZER)}
     return written, files
+
+
+def _backbone(tensors: Mapping[str, str], rows: Sequence[int] | None) -> dict[str, object]:
+    kept = {} if rows is None else {"rows": list(rows)}
+    return {"tensors": dict(tensors), **kept}
 
 
 def _write_graphs(folder: Path, graphs: NewGraphs) -> dict[str, dict[str, object]]:

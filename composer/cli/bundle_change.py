@@ -1,5 +1,7 @@
 """`composer bundle add`, `remove`, `sign` and `unpack`: what writes something."""
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,11 +9,13 @@ import click
 
 from composer.cli.options import json_option
 from composer.cli.texts import print_json
+from composer.errors import BundleError
 
 if TYPE_CHECKING:
     from composer.bundle.editing import Edit
 
 _PATH = click.Path(path_type=Path)
+_PASSWORD = "COMPOSER_KEY_PASSWORD"  # an environment variable
 
 
 @click.command()
@@ -88,7 +92,8 @@ def sign(bundle: Path, key: Path, target: Path | None, as_json: bool) -> None:
     """Sign a bundle, in a file beside it.
 
     The signature (OpenSSF Model Signing) is of the manifest, which holds the SHA-256 of every
-    other file; it is the same bundle's as a folder and as a zip. It needs the extra `sign`.
+    other file; it is the same bundle's as a folder and as a zip. It needs the extra `sign`. The
+    password of an encrypted key is asked for, or read from COMPOSER_KEY_PASSWORD.
 
     \b
     Example:
@@ -96,11 +101,13 @@ def sign(bundle: Path, key: Path, target: Path | None, as_json: bool) -> None:
       composer bundle sign home/ --key who.pem --to signatures/home.sig
     """
     from composer.bundle.reader import open_bundle
-    from composer.bundle.signing import sign_manifest, signature_beside
+    from composer.bundle.signing import needs_password, sign_manifest, signature_beside
 
     opened = open_bundle(bundle)
+    bundle = opened.path  # where a link leads
     signature = signature_beside(bundle) if target is None else target
-    sign_manifest(opened.manifest.to_bytes(), key=key, signature=signature)
+    password = _password(key) if needs_password(key) else None
+    sign_manifest(opened.manifest.to_bytes(), key=key, signature=signature, password=password)
     manifest = "manifest.json" if bundle.suffix == ".zip" else str(bundle / "manifest.json")
     check = f"model_signing verify key {manifest} --signature {signature} --public_key PUBLIC.pem"
     if as_json:
@@ -112,6 +119,18 @@ def sign(bundle: Path, key: Path, target: Path | None, as_json: bool) -> None:
     click.echo(f"  composer bundle verify {bundle} --public-key PUBLIC.pem{beside}")
     unzip = f"unzip {bundle} manifest.json && " if bundle.suffix == ".zip" else ""
     click.echo(f"  {unzip}{check}")
+
+
+def _password(key: Path) -> str:
+    """Get a key's password from where no other process and no log sees it."""
+    found = os.environ.get(_PASSWORD)
+    if found is not None:
+        return found
+    if not sys.stdin.isatty():
+        raise BundleError(
+            f"{key} is encrypted, and nobody can be asked for its password here; set {_PASSWORD}"
+        )
+    return str(click.prompt(f"Password of {key}", hide_input=True, err=True))
 
 
 @click.command()
@@ -163,11 +182,14 @@ def _spoken(edit: "Edit", verb: str, names: tuple[str, ...]) -> str:
 
 def _tell_of_scores(edit: "Edit") -> None:
     """Say where the scores of what was added are those of float32 only."""
-    precisions = {graph.precision for graph in edit.manifest.graphs.values()} - {"float32"}
-    scored = {one.composition for one in edit.manifest.scores if one.precision in precisions}
-    for name in sorted(set(edit.added) - scored if precisions else ()):
+    manifest = edit.manifest
+    trimmed = manifest.backbone.trimmed is not None
+    graphs = {one.precision for one in manifest.graphs.values()}
+    variants = {f"{one}, trimmed" if trimmed else one for one in graphs} - {"float32"}
+    scored = {one.composition for one in manifest.scores if one.variant in variants}
+    for name in sorted(set(edit.added) - scored if variants else ()):
         click.echo(
-            f"warning: {name} was not scored in {'/'.join(precisions)}; its scores are float32's",
+            f"warning: {name} was not scored in {'/'.join(variants)}; its scores are float32's",
             err=True,
         )
 

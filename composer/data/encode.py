@@ -8,9 +8,10 @@ then it is cut as the tokenizer itself would cut it, the special tokens kept.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from tokenizers import Encoding, Tokenizer
 
@@ -88,6 +89,14 @@ class Encoder:
         for index, one in zip(long, cut, strict=True):
             encoded[index] = replace(one, cut=len(encoded[index].ids) - len(one.ids))
         return encoded
+
+    def whole(self, texts: Iterable[str]) -> Iterator[list[int]]:
+        """Give the ids of each text, special tokens included, however long it is: for counting."""
+        texts = iter(texts)
+        while some := list(islice(texts, _TOGETHER)):
+            with _own_settings(self._tokenizer, max_tokens=None):
+                found = self._tokenizer.encode_batch(some)
+            yield from (one.ids for one in found)
 
     def _refuse(
         self, examples: Sequence[Example], encoded: Sequence[Encoded], long: Sequence[int]

@@ -99,11 +99,15 @@ def _ids(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     for number, token in enumerate(added if isinstance(added, list) else []):
         if isinstance(token, dict):
             yield f"added_tokens[{number}].id", token.get("id")
-    yield from _special_ids(values.get("post_processor"), "post_processor")
+    yield from special_ids(values.get("post_processor"))
 
 
-def _special_ids(values: object, place: str) -> Iterator[tuple[str, object]]:
-    """Find the ids in a post-processor: {"ids": [101]}, "sep": ["[SEP]", 102]."""
+def special_ids(values: object, place: str = "post_processor") -> Iterator[tuple[str, object]]:
+    """Find the ids in a post-processor, each with its place: {"ids": [101]}, "sep": ["[SEP]", 102].
+
+    >>> list(special_ids({"sep": ["[SEP]", 102]}))
+    [('post_processor.sep', 102)]
+    """
     for name, value in _items(values):
         inner = f"{place}.{name}"
         if name == "ids" and isinstance(value, list):
@@ -111,7 +115,7 @@ def _special_ids(values: object, place: str) -> Iterator[tuple[str, object]]:
         elif name in ("sep", "cls") and isinstance(value, list) and len(value) == 2:
             yield inner, value[1]
         else:
-            yield from _special_ids(value, inner)
+            yield from special_ids(value, inner)
 
 
 def _faults(values: object, place: str, types: int) -> Iterator[str]:

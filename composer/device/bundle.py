@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from composer.bundle.graphs import WEIGHTS, adapter_inputs, graph_file
+from composer.bundle.graphs import WEIGHTS, FixedShape, graph_file
 from composer.bundle.manifest import TOKENIZER, Manifest
 from composer.bundle.reader import OpenedBundle, open_bundle
 from composer.bundle.records import CompositionRecord, SelfTestCase
@@ -30,6 +30,7 @@ from composer.data.tasks import check_examples
 from composer.data.tokenizer import parse_tokenizer
 from composer.device.feeds import Array, Trained, feeds_of
 from composer.device.session import Session
+from composer.device.static import filled_batch, filled_feeds
 from composer.device.structure import read_structure
 from composer.device.weights import check_weights, token_rows
 from composer.errors import BundleError, DataError, Fault, did_you_mean
@@ -66,7 +67,9 @@ class Bundle:
             rows=token_rows(self._weights),
             types=_TYPES,
         )
-        self._encoder = Encoder(tokenizer, max_tokens=manifest.backbone.max_tokens)
+        shapes = (graph.shape for graph in manifest.graphs.values())
+        limits = [manifest.backbone.max_tokens, *(one.tokens for one in shapes if one)]
+        self._encoder = Encoder(tokenizer, max_tokens=min(limits))
         self.pad_id = self._encoder.pad_id
         self._lock = threading.RLock()  # of what is made once
         self._sessions: dict[str, Session] = {}
@@ -92,7 +95,7 @@ class Bundle:
         Raises:
             BundleError: For the first thing that is wrong; nothing of it is used then.
         """
-        opened = open_bundle(path, public_key=public_key, signature=signature)
+        opened = open_bundle(path, public_key=public_key, signature=signature, graphs_later=True)
         return cls(opened, threads=threads)
 
     @property
@@ -185,7 +188,9 @@ class Bundle:
             self._weights,
             self.manifest.backbone.layers,
         )
-        return Composition(self, record, session, feeds)
+        if graph.shape is not None:
+            feeds = filled_feeds(feeds, graph.shape)
+        return Composition(self, record, session, feeds, shape=graph.shape)
 
     def _session(self, name: str) -> Session:
         if name not in self._sessions:
@@ -193,13 +198,10 @@ class Bundle:
             session = Session(
                 self._opened.read_graph(name), self._weights, threads=self._threads, place=place
             )
-            backbone = self.manifest.backbone
-            expected = adapter_inputs(
-                self.manifest.graphs[name].signature,
-                size=backbone.hidden_size,
-                layers=backbone.layers,
+            backbone, record = self.manifest.backbone, self.manifest.graphs[name]
+            session.check_inputs(
+                record, size=backbone.hidden_size, layers=backbone.layers, place=place
             )
-            session.check_inputs(expected, place=place)
             self._sessions[name] = session
         return self._sessions[name]
 
@@ -212,6 +214,7 @@ class Composition:
         record: What the head's outputs mean.
         session: Of the graph that runs it.
         feeds: Its tensors, as the graph takes them.
+        shape: Of every call; None: any.
     """
 
     def __init__(
@@ -220,8 +223,10 @@ class Composition:
         record: CompositionRecord,
         session: Session,
         feeds: dict[str, Array],
+        *,
+        shape: FixedShape | None = None,
     ) -> None:
-        self.record, self.feeds = record, feeds
+        self.record, self.feeds, self._shape = record, feeds, shape
         self._bundle, self._session = bundle, session
 
     def predict(
@@ -267,19 +272,31 @@ class Composition:
         """Give each row's logits: (classes,), or (tokens, classes) where nothing is pooled."""
         lengths = [len(row.ids) for row in rows]
         found: dict[int, NDArray[np.float32]] = {}
-        for indices in batch_plan(lengths, batch_tokens=batch_tokens, shuffle=False):
+        for indices in self._plan(lengths, batch_tokens):
             outputs = self._run([rows[index] for index in indices])
             for index, output in zip(indices, outputs, strict=True):
                 one_a_token = self.record.type == "token-classification"
                 found[index] = output[: lengths[index]] if one_a_token else output[0]
         return [found[index] for index in range(len(rows))]
 
+    def _plan(self, lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+        if self._shape is None:
+            return batch_plan(lengths, batch_tokens=batch_tokens, shuffle=False)
+        together = self._shape.batch
+        return [
+            [*range(start, min(start + together, len(lengths)))]
+            for start in range(0, len(lengths), together)
+        ]
+
     def _run(self, rows: Sequence[Encoded]) -> NDArray[np.float32]:
         batch = collate(rows, pad_id=self._bundle.pad_id)
         if not self._session.takes_types:
             del batch["token_type_ids"]
         batch["pooling"] = pooling_rows(batch["attention_mask"], self.record)
-        return self._session.run({**batch, **self.feeds})
+        if self._shape is not None:
+            batch = filled_batch(batch, self._shape, pad_id=self._bundle.pad_id)
+        logits = self._session.run({**batch, **self.feeds})
+        return logits[: len(rows), :, : self.record.outputs]
 
 
 def read_weights(bundle: OpenedBundle) -> dict[str, np.ndarray]:

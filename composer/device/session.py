@@ -10,7 +10,15 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from composer.bundle.graphs import TOKEN_INPUTS, Dimensions
+from composer.bundle.graphs import (
+    LOGITS,
+    TOKEN_INPUTS,
+    TOKENS,
+    Dimensions,
+    GraphRecord,
+    adapter_inputs,
+    with_lengths,
+)
 from composer.bundle.jsontext import one_line
 from composer.device.structure import read_structure
 from composer.errors import BundleError
@@ -18,7 +26,6 @@ from composer.errors import BundleError
 Arrays = Mapping[str, NDArray[np.generic]]
 
 _FLOATS, _WHOLE = "tensor(float)", "tensor(int64)"
-_LOGITS: Dimensions = ("batch", "rows", "classes")
 
 
 class Session:
@@ -68,14 +75,25 @@ class Session:
         """Say whether tokens have types."""
         return "token_type_ids" in self.inputs
 
-    def check_inputs(self, expected: Mapping[str, Dimensions], *, place: str) -> None:
+    def check_inputs(self, record: GraphRecord, *, size: int, layers: int, place: str) -> None:
         """Hold the graph to the inputs that its signature promises, and to its one output.
+
+        Args:
+            record: What the manifest says of it.
+            size: Hidden size.
+            layers: Of the backbone.
+            place: For messages.
 
         Raises:
             BundleError: Naming every input that is not as promised.
         """
-        known = {name: (_FLOATS, shape) for name, shape in expected.items()}
-        known |= {name: (_WHOLE, ("batch", "tokens")) for name in TOKEN_INPUTS}
+
+        def fixed(shape: Dimensions) -> Dimensions:
+            return with_lengths(shape, record.shape, size=size)
+
+        expected, logits = adapter_inputs(record.signature, size=size, layers=layers), fixed(LOGITS)
+        known = {name: (_FLOATS, fixed(shape)) for name, shape in expected.items()}
+        known |= {name: (_WHOLE, fixed(TOKENS)) for name in TOKEN_INPUTS}
         faults = [
             f"{place}: input {name!r} is {self._spoken(name)}, not {kind}{list(shape)}"
             for name, (kind, shape) in known.items()
@@ -87,9 +105,9 @@ class Session:
             for name in self.inputs
             if name not in known
         ]
-        if self.outputs != {"logits": _LOGITS} or self._types["logits"] != _FLOATS:
+        if self.outputs != {"logits": logits} or self._types["logits"] != _FLOATS:
             said = ", ".join(f"{name[:80]!r} {self._spoken(name)}" for name in self.outputs)
-            faults.append(f"{place}: its outputs are {said}; not 'logits' {_FLOATS}{list(_LOGITS)}")
+            faults.append(f"{place}: its outputs are {said}; not 'logits' {_FLOATS}{list(logits)}")
         if faults:
             raise BundleError("\n".join(faults[:20]))
 

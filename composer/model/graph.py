@@ -9,9 +9,20 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from composer.bundle.graphs import TOKEN_INPUTS, Signature, Slot, adapter_inputs, slot_sites
+from composer.bundle.graphs import (
+    LOGITS,
+    TOKEN_INPUTS,
+    TOKENS,
+    Dimensions,
+    FixedShape,
+    Signature,
+    Slot,
+    adapter_inputs,
+    slot_sites,
+    with_lengths,
+)
 from composer.model.families import Encoder
 from composer.recipe.schema import NonLinearity
 
@@ -29,7 +40,11 @@ _ACTIVATIONS: dict[NonLinearity, str] = {
 
 
 def build_graph(
-    encoder: Encoder, signature: Signature, *, narrow_tokens: bool = False
+    encoder: Encoder,
+    signature: Signature,
+    *,
+    narrow_tokens: bool = False,
+    shape: FixedShape | None = None,
 ) -> ModelProto:
     """Make the graph, the frozen weights inside.
 
@@ -37,23 +52,24 @@ def build_graph(
         encoder: The frozen encoder.
         signature: What the graph can run.
         narrow_tokens: Keep the token embeddings in 8 bits, each row with a scale of its own.
+        shape: Of every call; None: any.
     """
+
+    def value(name: str, type_: int, dimensions: Dimensions) -> ValueInfoProto:
+        return helper.make_tensor_value_info(
+            name, type_, with_lengths(dimensions, shape, size=encoder.size)
+        )
+
     graph = _Graph(encoder, signature, narrow_tokens=narrow_tokens)
     graph.write()
     inputs = [
-        helper.make_tensor_value_info(name, TensorProto.INT64, ("batch", "tokens"))
+        value(name, TensorProto.INT64, TOKENS)
         for name in TOKEN_INPUTS
         if name != "token_type_ids" or encoder.types
     ]
-    inputs += [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        for name, shape in adapter_inputs(
-            signature, size=encoder.size, layers=encoder.layers
-        ).items()
-    ]
-    logits = helper.make_tensor_value_info(
-        "logits", TensorProto.FLOAT, ("batch", "rows", "classes")
-    )
+    trained = adapter_inputs(signature, size=encoder.size, layers=encoder.layers)
+    inputs += [value(name, TensorProto.FLOAT, shape_) for name, shape_ in trained.items()]
+    logits = value("logits", TensorProto.FLOAT, LOGITS)
     return helper.make_model(
         helper.make_graph(graph.nodes, "composer", inputs, [logits], graph.constants),
         opset_imports=[helper.make_opsetid("", OPSET)],

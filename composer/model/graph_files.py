@@ -22,13 +22,12 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from composer.bundle.graphs import WEIGHTS, Signature
+from composer.bundle.graphs import WEIGHTS, GraphRecord
 from composer.bundle.header import header_bytes
 from composer.bundle.tensors import tensor_types
 from composer.errors import BackboneError
 from composer.model.families import Encoder
 from composer.model.graph import build_graph
-from composer.recipe.schema import GraphPrecision
 
 SMALL = 256  # bytes; a constant that is shorter, and no weight, stays in the structure
 BLOCK = 32  # weights that share a scale, weight-int8
@@ -49,15 +48,12 @@ class GraphFiles:
     weights: dict[str, np.ndarray]
 
 
-def make_graphs(
-    encoder: Encoder, signatures: Mapping[str, Signature], precision: GraphPrecision
-) -> GraphFiles:
+def make_graphs(encoder: Encoder, records: Mapping[str, GraphRecord]) -> GraphFiles:
     """Make graphs of one backbone and take their weights out.
 
     Args:
         encoder: The frozen encoder.
-        signatures: Name of a graph -> what it can run.
-        precision: How all of them multiply.
+        records: Name of a graph -> what it can run, and in which precision.
 
     Raises:
         BackboneError: The backbone is too large for one graph.
@@ -71,8 +67,8 @@ def make_graphs(
     # backbone's, for sites where a composition trained none.
     weights = {name: one for name, one in encoder.weights.items() if "norm_" in name}
     models: dict[str, ModelProto] = {}
-    for name, signature in signatures.items():
-        models[name] = _in_precision(encoder, signature, precision)
+    for name, record in records.items():
+        models[name] = _in_precision(encoder, record)
         weights |= _take_weights(models[name], encoder)
     places = _places(weights)
     for model in models.values():
@@ -83,11 +79,12 @@ def make_graphs(
     return GraphFiles(structures=structures, weights=weights)
 
 
-def _in_precision(encoder: Encoder, signature: Signature, precision: GraphPrecision) -> ModelProto:
-    model = build_graph(encoder, signature, narrow_tokens=precision != "float32")
-    if precision == "int8":
+def _in_precision(encoder: Encoder, record: GraphRecord) -> ModelProto:
+    narrow = record.precision != "float32"
+    model = build_graph(encoder, record.signature, narrow_tokens=narrow, shape=record.shape)
+    if record.precision == "int8":
         return _dynamic(model)
-    return _weight_only(model) if precision == "weight-int8" else model
+    return _weight_only(model) if record.precision == "weight-int8" else model
 
 
 def _dynamic(model: ModelProto) -> ModelProto:

@@ -91,6 +91,7 @@ def _meanings(sound: _Sound) -> Iterator[Finding]:
         yield from _use(sound, ("evaluations", name), evaluation)
     for name, bundle in sound.recipe.bundles.items():
         yield from _use(sound, ("bundles", name), bundle)
+        yield from _graph_only(("bundles", name), bundle)
 
 
 def _task(sound: _Sound, path: Path, task: Task) -> Iterator[Finding]:
@@ -194,6 +195,14 @@ def _collisions(
         if twice is not None:
             message = f"bound to {language!r}, {composition} has the member {twice} twice"
             yield Finding(path, message)
+
+
+def _graph_only(path: Path, bundle: Bundle) -> Iterator[Finding]:
+    """Find what says how a backbone is put in, where none is."""
+    for key, value in (("vocabulary", bundle.vocabulary), ("static", bundle.static)):
+        if value is not None and bundle.precision is None:
+            message = "there is no backbone in this bundle; add `precision`, or leave this key out"
+            yield Finding((*path, key), message, on_key=True)
 
 
 def _use(sound: _Sound, path: Path, block: Evaluation | Bundle) -> Iterator[Finding]:

@@ -207,6 +207,7 @@ def _evaluations(
 
 def _bundle(recipe: Recipe, uses: Mapping[str, _Use], scored: list[_Scored], name: str) -> Export:
     bundle = recipe.bundles[name]
+    trimmed = bundle.vocabulary
     compositions = tuple(_bundled(uses, scored, bundle))
     parts: dict[str, str] = {}
     for one in compositions:
@@ -218,6 +219,9 @@ def _bundle(recipe: Recipe, uses: Mapping[str, _Use], scored: list[_Scored], nam
         precision=bundle.precision,
         part_precision=bundle.part_precision,
         training=Training(threads=recipe.training.threads),
+        data=_data(recipe, trimmed.data, trimmed.languages) if trimmed else None,
+        pieces=trimmed.pieces if trimmed else None,
+        static=bundle.static,
     )
 
 

@@ -10,8 +10,8 @@ A bundle is the exception, as the names that a device asks for are part of what 
 """
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Literal, assert_never
@@ -39,8 +39,6 @@ from composer.recipe.stages import (
 )
 
 Settings = dict[str, object]
-
-_SHORT = 8
 
 
 def stage_key(
@@ -102,34 +100,57 @@ def stage_settings(
     }
 
 
-def stage_reasons(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
-    """Say which settings differ; digests are shortened.
+@dataclass(frozen=True)
+class Change:
+    """One setting that differs: its dotted path, and its values as JSON; None: it has none."""
 
-    >>> stage_reasons({"training": {"epochs": 8}}, {"training": {"epochs": 4}})
-    ['training.epochs: 8 -> 4']
+    path: str
+    before: str | None
+    after: str | None
+
+
+def changed_settings(old: Mapping[str, object], new: Mapping[str, object]) -> list[Change]:
+    """List the settings that differ, by path.
+
+    >>> changed_settings({"training": {"epochs": 8}}, {"training": {"epochs": 4}})
+    [Change(path='training.epochs', before='8', after='4')]
     """
     before, after = _flat(old), _flat(new)
-    return [
-        f"{name}: {before.get(name, 'absent')} -> {after.get(name, 'absent')}"
-        for name in sorted({*before, *after})
-        if before.get(name) != after.get(name)
+    changes = [
+        Change(path, before.get(path), after.get(path))
+        for path in sorted({*before, *after})
+        if before.get(path) != after.get(path)
     ]
+    on_one_side = tuple(inner for one in changes for inner in _entries_on_one_side(one))
+    return [one for one in changes if not one.path.startswith(on_one_side)]
+
+
+def _entries_on_one_side(change: Change) -> list[str]:
+    """Begin the paths in what a list has by name before or after, and not both: it says so."""
+    if not (change.before or "").startswith("[") or not (change.after or "").startswith("["):
+        return []
+    before, after = json.loads(change.before or ""), json.loads(change.after or "")
+    return [f"{change.path}.{one}." for one in {*map(str, before)} ^ {*map(str, after)}]
 
 
 def _flat(settings: object, path: str = "") -> dict[str, str]:
-    """Give every value its dotted path, as JSON; lists of plain values stay whole."""
-    entries: list[tuple[object, object]] = []
-    if isinstance(settings, Mapping):
-        entries = list(settings.items())
-    elif isinstance(settings, list) and any(isinstance(one, Mapping) for one in settings):
-        entries = list(enumerate(settings))
-    else:
-        text = json.dumps(settings)
-        return {path: text[1 : _SHORT + 1] if re.fullmatch('"[0-9a-f]{64}"', text) else text}
+    """Give every value its dotted path, as JSON; what stands in a list by name has that name."""
+    entries: Iterable[tuple[object, object]] = ()
     flat: dict[str, str] = {}
+    if isinstance(settings, Mapping):
+        entries = settings.items()
+    elif isinstance(settings, list) and all(_name_in(one) for one in settings):
+        flat[path] = json.dumps([_name_in(one) for one in settings])
+        entries = ((_name_in(one), one) for one in settings)
+    else:
+        return {path: json.dumps(settings)}
     for key, one in entries:
         flat |= _flat(one, f"{path}.{key}" if path else str(key))
     return flat
+
+
+def _name_in(value: object) -> str | None:
+    return str(value["name"]) if isinstance(value, Mapping) and "name" in value else None
 
 
 def _own_settings(stage: Stage, needs: Mapping[str, str], digest: str) -> Settings:
@@ -176,6 +197,8 @@ def _own_settings(stage: Stage, needs: Mapping[str, str], digest: str) -> Settin
                 "bundle_precision": stage.precision,
                 "part_precision": stage.part_precision,
                 "training": _some(stage.training, "threads"),
+                "vocabulary": _vocabulary(stage, digest),
+                "static": stage.static.model_dump(mode="json") if stage.static else None,
             }
     assert_never(stage)
 
@@ -212,6 +235,12 @@ def _data(data: DataUse, digest: str) -> Settings:
         "examples": data.examples,
         "max_tokens": data.max_tokens,
     }
+
+
+def _vocabulary(stage: Export, digest: str) -> Settings | None:
+    if stage.data is None:
+        return None
+    return {"data": _data(stage.data, digest), "pieces": stage.pieces}
 
 
 def _training(training: Training, *, fusion: bool) -> Settings:

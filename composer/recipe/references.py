@@ -32,6 +32,7 @@ _USES = (
     ("evaluations.*.compositions.*", "compositions"),
     ("evaluations.*.data", "data"),
     ("bundles.*.compositions.*", "compositions"),
+    ("bundles.*.vocabulary.data", "data"),
     ("compare.*.adapters.*", "adapters"),
     ("compare.*.tasks.*", "tasks"),
 )
@@ -52,6 +53,7 @@ _WITHOUT_REPETITION = (
     "evaluations.*.languages",
     "bundles.*.compositions",
     "bundles.*.languages",
+    "bundles.*.vocabulary.languages",
     "compare.*.adapters",
     "compare.*.tasks",
     "compare.*.seeds",

@@ -21,6 +21,20 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 LanguageTag = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
+# A whole number that could only be a slip, or that fits no counter further down, is refused.
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Epochs = Annotated[int, Field(ge=1, le=10**6)]
+BatchTokens = Annotated[int, Field(ge=16, le=2**24)]
+MaxTokens = Annotated[int, Field(ge=8, le=2**20)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Warmup = Annotated[float, Field(ge=0, lt=1)]
+Weight = Annotated[float, Field(ge=0)]
+Clip = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Threads = Annotated[int, Field(ge=1, le=256)]
+Width = Annotated[int, Field(ge=1, le=2**16)]
+Layer = Annotated[int, Field(ge=0, lt=2**16)]
+
 Precision = Literal["float32", "bfloat16", "auto"]
 Placement = Literal["houlsby", "pfeiffer"]
 NonLinearity = Literal["relu", "gelu", "swish", "tanh"]
@@ -34,7 +48,9 @@ Split = Literal["train", "validation", "test"]
 class Block(BaseModel):
     """A block of a recipe: immutable, and every key it does not know is a fault."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 class SampleBackbone(Block):
@@ -51,7 +67,7 @@ class SampleBackbone(Block):
     source: Literal["sample"]
     name: str
     precision: Precision = "auto"
-    max_tokens: Annotated[int, Field(ge=8)] | None = None
+    max_tokens: MaxTokens | None = None
 
 
 class FolderBackbone(Block):
@@ -67,7 +83,7 @@ class FolderBackbone(Block):
     source: Literal["folder"]
     path: str
     precision: Precision = "auto"
-    max_tokens: Annotated[int, Field(ge=8)] | None = None
+    max_tokens: MaxTokens | None = None
 
 
 class HubBackbone(Block):
@@ -85,7 +101,7 @@ class HubBackbone(Block):
     name: str
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
     precision: Precision = "auto"
-    max_tokens: Annotated[int, Field(ge=8)] | None = None
+    max_tokens: MaxTokens | None = None
 
 
 Backbone = Annotated[SampleBackbone | FolderBackbone | HubBackbone, Field(discriminator="source")]
@@ -106,14 +122,14 @@ class Sparsity(Block):
 class _Bottleneck(Block):
     placement: Placement = "houlsby"
     form: Literal["sequential", "parallel"] = "sequential"
-    width: Annotated[int, Field(ge=1)] | None = None
-    reduction_factor: Annotated[float, Field(ge=1)] | dict[str, float] | None = None
+    width: Width | None = None
+    reduction_factor: Annotated[float, Field(ge=1, le=2**16)] | dict[str, float] | None = None
     non_linearity: NonLinearity = "relu"
     bias: bool = True
     init: Literal["normal", "near-identity", "xavier", "truncated-normal"] = "normal"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     scaling: float | Literal["learned"] = 1.0
-    leave_out: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    leave_out: tuple[Layer, ...] = ()
     invertible: bool = False
     train_norm: bool = False
     sparsity: Sparsity | None = None
@@ -189,12 +205,12 @@ class OtherAdapter(Block):
     """
 
     kind: Literal["lora", "prefix", "prompt", "bitfit", "adamix", "full"]
-    rank: Annotated[int, Field(ge=1)] | None = None
+    rank: Width | None = None
     alpha: float | None = None
     targets: tuple[str, ...] = ()
-    length: Annotated[int, Field(ge=1)] | None = None
-    width: Annotated[int, Field(ge=1)] | None = None
-    experts: Annotated[int, Field(ge=2)] | None = None
+    length: Width | None = None
+    width: Width | None = None
+    experts: Annotated[int, Field(ge=2, le=1024)] | None = None
     train_norm: bool = False
 
 
@@ -307,20 +323,20 @@ class Training(Block):
         threads: Of the processor; part of the result, as sums are ordered by it.
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 8
-    batch_tokens: Annotated[int, Field(ge=16)] = 1024
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
-    head_learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    epochs: Epochs = 8
+    batch_tokens: BatchTokens = 1024
+    learning_rate: Rate = 1e-3
+    head_learning_rate: Rate | None = None
+    warmup: Warmup = 0.1
     decay: Literal["linear", "cosine", "constant"] = "linear"
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    clip: Annotated[float, Field(gt=0)] = 1.0
-    patience: Annotated[int, Field(ge=1)] | None = None
+    weight_decay: Weight = 0.01
+    clip: Clip = 1.0
+    patience: Count | None = None
     dropout: bool = True
-    fusion_regularizer: Annotated[float, Field(ge=0)] = 0.01
-    checkpoint_steps: Annotated[int, Field(ge=1)] = 100
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 13
-    threads: Annotated[int, Field(ge=1, le=256)] = 2
+    fusion_regularizer: Weight = 0.01
+    checkpoint_steps: Count = 100
+    seed: Seed = 13
+    threads: Threads = 2
 
 
 class TrainingChanges(Block):
@@ -343,20 +359,20 @@ class TrainingChanges(Block):
         threads: See `training`.
     """
 
-    epochs: Annotated[int, Field(ge=1)] | None = None
-    batch_tokens: Annotated[int, Field(ge=16)] | None = None
-    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    head_learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    warmup: Annotated[float, Field(ge=0, lt=1)] | None = None
+    epochs: Epochs | None = None
+    batch_tokens: BatchTokens | None = None
+    learning_rate: Rate | None = None
+    head_learning_rate: Rate | None = None
+    warmup: Warmup | None = None
     decay: Literal["linear", "cosine", "constant"] | None = None
-    weight_decay: Annotated[float, Field(ge=0)] | None = None
-    clip: Annotated[float, Field(gt=0)] | None = None
-    patience: Annotated[int, Field(ge=1)] | None = None
+    weight_decay: Weight | None = None
+    clip: Clip | None = None
+    patience: Count | None = None
     dropout: bool | None = None
-    fusion_regularizer: Annotated[float, Field(ge=0)] | None = None
-    checkpoint_steps: Annotated[int, Field(ge=1)] | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
-    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    fusion_regularizer: Weight | None = None
+    checkpoint_steps: Count | None = None
+    seed: Seed | None = None
+    threads: Threads | None = None
 
 
 class Member(Block):
@@ -413,7 +429,7 @@ class Task(Block):
     over: Literal["$language"] | None = None
     cycle: tuple[LanguageTag, ...] = ()
     labels: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    examples: Annotated[int, Field(ge=1)] | None = None
+    examples: Count | None = None
     pooling: Literal["mean", "first"] = "mean"
     score: Score | None = None
     training: TrainingChanges = TrainingChanges()
@@ -432,7 +448,7 @@ class CompositionTraining(Block):
 
     task: Name
     languages: Annotated[tuple[LanguageTag, ...], Field(min_length=1)] | None = None
-    examples: Annotated[int, Field(ge=1)] | None = None
+    examples: Count | None = None
     train_norm: bool | None = None
     training: TrainingChanges = TrainingChanges()
 
@@ -471,6 +487,34 @@ GraphPrecision = Literal["float32", "int8", "weight-int8"]
 PartPrecision = Literal["float32", "float16"]
 
 
+class Vocabulary(Block):
+    """Fewer token embeddings: those that texts of some languages use.
+
+    Attributes:
+        data: Name of a data source. All of it but its test split says which pieces are kept; on
+            the test split it is measured how many texts are cut into other pieces than before.
+        languages: Of those texts.
+        pieces: Fill up to so many with further pieces written in the same characters, the most
+            frequent ones first; for texts that are few. Left out: those that occur.
+    """
+
+    data: Name
+    languages: Annotated[tuple[LanguageTag, ...], Field(min_length=1)]
+    pieces: Count | None = None
+
+
+class StaticShape(Block):
+    """One shape for every call, for compilers and accelerators that take no other.
+
+    Attributes:
+        batch: Texts at a time.
+        tokens: Of each text, padding included; longer texts are refused, or cut.
+    """
+
+    batch: Annotated[int, Field(ge=1, le=1024)] = 1
+    tokens: Annotated[int, Field(ge=8, le=2**16)]
+
+
 class Bundle(Block):
     """What a device is given.
 
@@ -481,12 +525,18 @@ class Bundle(Block):
             "int8", the fastest and a quarter of the size; "weight-int8", as small and nearly
             as exact as float32. Left out: parts only, for a device that has the backbone.
         part_precision: Of what was trained; "float16" halves the parts.
+        vocabulary: Put a part of the token embeddings in: a multilingual backbone's are most of
+            it. Needs `precision`.
+        static: Fix the graph's shapes. Needs `precision`. Left out: any number of texts, of any
+            length.
     """
 
     compositions: Annotated[tuple[Name, ...], Field(min_length=1)]
     languages: tuple[LanguageTag, ...] = ()
     precision: GraphPrecision | None = None
     part_precision: PartPrecision = "float32"
+    vocabulary: Vocabulary | None = None
+    static: StaticShape | None = None
 
 
 class Methods(Block):
@@ -501,7 +551,7 @@ class Methods(Block):
 
     adapters: tuple[Name, ...]
     tasks: tuple[Name, ...]
-    seeds: tuple[int, ...] = (13,)
+    seeds: tuple[Seed, ...] = (13,)
     grid: dict[str, tuple[float | int | str, ...]] = {}
 
 
@@ -521,6 +571,7 @@ class Recipe(Block):
         evaluations: What is scored where.
         bundles: What is exported.
         compare: Comparisons of methods.
+        include: Files in the recipe's folder, merged under it; a later one over an earlier.
         profiles: Named changes, merged over the recipe with `--profile`.
     """
 
@@ -536,4 +587,5 @@ class Recipe(Block):
     evaluations: dict[Name, Evaluation] = {}
     bundles: dict[Name, Bundle] = {}
     compare: dict[Name, Methods] = {}
+    include: Annotated[tuple[str, ...], Field(exclude=True)] = ()  # merged when it is read
     profiles: dict[Name, dict[str, object]] = {}

@@ -21,6 +21,7 @@ from composer.recipe.schema import (
     PartPrecision,
     Score,
     Split,
+    StaticShape,
     TaskType,
     Training,
 )
@@ -170,6 +171,9 @@ class Export:
     precision: GraphPrecision | None  # of the backbone in it; None: parts only
     part_precision: PartPrecision
     training: Training  # threads only
+    data: DataUse | None = None  # whose pieces the vocabulary is trimmed to; None: it is whole
+    pieces: int | None = None  # that it is filled up to
+    static: StaticShape | None = None  # of every call; None: any
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from composer.bundle.difference import Change
 from composer.bundle.manifest import Manifest
 from composer.bundle.reader import OpenedBundle
-from composer.bundle.records import ScoreRecord
+from composer.bundle.records import ScoreRecord, TrimmedRecord
 from composer.bundle.sizes import WeightRow, size_report, weight_report
 from composer.report.layout import count, number_of, size, table_lines
 from composer.report.tables import size_values
@@ -85,8 +85,8 @@ def score_lines(manifest: Manifest) -> list[str]:
     found: dict[Subject, dict[str, ScoreRecord]] = {}
     for one in manifest.scores:
         subject: Subject = (one.composition, one.language, one.split, one.score)
-        found.setdefault(subject, {})[one.precision] = one
-    others = sorted({one.precision for one in manifest.scores} - {"float32"})
+        found.setdefault(subject, {})[one.variant] = one
+    others = sorted({one.variant for one in manifest.scores} - {"float32"})
     lost = ["points"] if others else []
     table = [["scores", "language", "split", "score", "n", "float32", *others, *lost]]
     for subject, by in sorted(found.items()):
@@ -124,12 +124,22 @@ def _head_lines(opened: OpenedBundle) -> Iterator[str]:
         ["", f"{number_of(backbone.layers, 'layer')} of {count(backbone.hidden_size)}"],
         ["fingerprints", f"body {backbone.body[:12]}, vocabulary {backbone.vocabulary[:12]}"],
     ]
+    if backbone.trimmed:
+        rows += trimmed_rows(backbone.trimmed)
     for name, graph in sorted(manifest.graphs.items()):
         users = [n for n, one in sorted(manifest.compositions.items()) if one.graph == name]
         rows.append([name, f"{graph.precision}, runs {', '.join(users) or 'nothing yet'}"])
     if not manifest.graphs:
         rows.append(["graphs", "none: parts only"])
     yield from table_lines(rows)
+
+
+def trimmed_rows(trimmed: TrimmedRecord) -> Iterator[list[str]]:
+    """Say how much of a vocabulary is kept, and what share of texts that changes."""
+    yield ["vocabulary", f"{count(trimmed.kept)} of {count(trimmed.rows)} token embeddings"]
+    for one in trimmed.changed:
+        share = f"{one.changed / one.texts:.1%} of {number_of(one.texts, 'text')}"
+        yield ["", f"{one.language}: {share} cut into other pieces than before"]
 
 
 def _composition_lines(manifest: Manifest) -> list[str]:

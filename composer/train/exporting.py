@@ -9,14 +9,13 @@ published has answered once what the trained model answers.
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from composer.bundle.files import read_json
 from composer.bundle.fingerprint import tensor_digests
 from composer.bundle.reader import open_bundle
 from composer.bundle.records import (
@@ -36,6 +35,7 @@ from composer.model.composed import ComposedModel
 from composer.model.files import HeadFile
 from composer.model.folded import fold
 from composer.model.predictor import Predictor
+from composer.model.trimming import read_trimmed
 from composer.recipe.composition import adapter_names, mixers_of, print_composition
 from composer.recipe.schema import FolderBackbone, HubBackbone, SampleBackbone
 from composer.recipe.stages import BundledComposition, Export
@@ -44,6 +44,7 @@ from composer.train.context import StageContext
 from composer.train.graphs import DeviceGraphs, make_device_graphs, score_on_device
 from composer.train.results import read_scores
 from composer.train.setup import encoder_for, prepare
+from composer.train.vocabulary import own_vocabulary
 
 _TEST_INPUTS = 3  # sentences a composition in the self-test
 
@@ -57,6 +58,7 @@ class _Contents:
     scores: list[ScoreRecord] = field(default_factory=list)
     cases: list[SelfTestCase] = field(default_factory=list)
     tolerance: float = 1e-4  # of the self-test
+    graphs: DeviceGraphs | None = None
 
     def halve(self) -> None:
         """Keep all that was trained in float16; too large a number is refused when written."""
@@ -67,50 +69,62 @@ class _Contents:
             self.parts[name] = replace(part, tensors=halved)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Frozen:
+    """What a bundle says of its backbone, read from the files once."""
+
+    record: BackboneRecord
+    tensors: Mapping[str, str]
+    tokenizer: bytes
+    rows: Sequence[int] | None
+
+
 def export(stage: Export, *, context: StageContext) -> None:
     """Write the bundle, open it, and run its self-test."""
+    with own_vocabulary(stage, context) as own:
+        _export(stage, own)
+
+
+def _export(stage: Export, context: StageContext) -> None:
     backbone = prepare(stage.training, context, precision="float32")
     contents = _Contents()
     for bundled in stage.compositions:
         _add(contents, bundled, stage, backbone, context)
     if stage.part_precision == "float16":
         contents.halve()
-    graphs = None
     if stage.precision is not None:
-        graphs = make_device_graphs(
-            backbone, contents.parts, contents.compositions, stage.precision
+        contents.graphs = make_device_graphs(
+            backbone,
+            contents.parts,
+            contents.compositions,
+            stage.precision,
+            static=stage.static,
         )
-        for name, graph in graphs.used_by.items():
+        for name, graph in contents.graphs.used_by.items():
             record = contents.compositions[name]
             contents.compositions[name] = record.model_copy(update={"graph": graph})
-    target = context.out / "bundle"
-    _write(target, contents, graphs, backbone, context)
-    if graphs is not None and stage.precision != "float32":
+    target, frozen = context.out / "bundle", _frozen(backbone, context)
+    _write(target, contents, frozen, context)
+    if stage.precision is not None and (stage.precision != "float32" or frozen.rows):
         _measure(target, contents, stage, context)
-        _write(target, contents, graphs, backbone, context)
+        _write(target, contents, frozen, context)
     opened = open_bundle(target)
     self_test(opened, backbone)
-    if graphs is not None:
+    if stage.precision is not None:
         Bundle(opened, threads=stage.training.threads).self_test()
 
 
-def _write(
-    target: Path,
-    contents: _Contents,
-    graphs: DeviceGraphs | None,
-    backbone: Backbone,
-    context: StageContext,
-) -> None:
-    folder = context.backbone_folder()
+def _write(target: Path, contents: _Contents, frozen: _Frozen, context: StageContext) -> None:
     write_bundle(
         target,
         composer=importlib.metadata.version("adapter-composer"),
-        backbone=_describe(backbone, folder, context),
-        backbone_tensors=tensor_digests(folder),
-        tokenizer=(folder / "tokenizer.json").read_bytes(),
+        backbone=frozen.record,
+        backbone_tensors=frozen.tensors,
+        tokenizer=frozen.tokenizer,
+        rows=frozen.rows,
         parts=contents.parts,
         compositions=contents.compositions,
-        graphs=graphs.files if graphs else None,
+        graphs=contents.graphs.files if contents.graphs else None,
         scores=contents.scores,
         licences=_licences(context),
         recipe=context.recipe,
@@ -122,9 +136,10 @@ def _write(
 def _measure(target: Path, contents: _Contents, stage: Export, context: StageContext) -> None:
     """Take down what the graph answers where it rounds: in the self-test, and as scores."""
     device = Bundle(open_bundle(target), threads=stage.training.threads)
-    contents.cases = [
-        case.model_copy(update={"by_graph": device.outputs(case)}) for case in contents.cases
-    ]
+    if stage.precision != "float32":
+        contents.cases = [
+            case.model_copy(update={"by_graph": device.outputs(case)}) for case in contents.cases
+        ]
     for bundled in stage.compositions:
         for name in bundled.evaluations:
             contents.scores += score_on_device(device, bundled.name, context.inputs[name])
@@ -250,24 +265,30 @@ def _cases(
     ]
 
 
-def _describe(backbone: Backbone, folder: Path, context: StageContext) -> BackboneRecord:
-    block = context.backbone
-    name = Path(block.path).name if isinstance(block, FolderBackbone) else block.name
-    config = read_json(folder / "config.json")
-    tokens = backbone.word_embeddings.weight.numel()
-    return BackboneRecord(
-        name=name,
+def _frozen(backbone: Backbone, context: StageContext) -> _Frozen:
+    folder, block = context.backbone_folder(), context.backbone
+    trimmed = read_trimmed(folder)
+    tokenizer = (folder / "tokenizer.json").read_bytes()
+    record = BackboneRecord(
+        name=Path(block.path).name if isinstance(block, FolderBackbone) else block.name,
         source=block.source,
         revision=block.revision if isinstance(block, HubBackbone) else None,
         body=backbone.fingerprints.body,
         vocabulary=backbone.fingerprints.vocabulary,
-        tokenizer=hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest(),
-        model_type=config["model_type"],
+        tokenizer=hashlib.sha256(tokenizer).hexdigest(),
+        model_type=backbone.architecture,
         hidden_size=backbone.size,
         layers=len(backbone.sites.order) // 2,
         max_tokens=backbone.max_tokens,
         parameters=sum(one.numel() for one in backbone.module.parameters()),
-        token_parameters=tokens,
+        token_parameters=backbone.word_embeddings.weight.numel(),
+        trimmed=trimmed.record if trimmed else None,
+    )
+    return _Frozen(
+        record=record,
+        tensors=tensor_digests(folder),
+        tokenizer=tokenizer,
+        rows=trimmed.rows if trimmed else None,
     )
 
 

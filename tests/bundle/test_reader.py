@@ -117,12 +117,12 @@ def test_a_path_that_does_not_exist_says_so(tmp_path: Path):
 @pytest.mark.parametrize(
     ("number", "message"),
     [
-        (3, "format 3 was made by a later composer; this one reads format 2: upgrade"),
-        (1, "format 1 was made by an earlier composer; this one reads format 2: export it again"),
+        (4, "format 4 was made by a later composer; this one reads format 3: upgrade"),
+        (1, "format 1 was made by an earlier composer; this one reads format 3: export it again"),
         (0, "format 0 is unknown"),
         ("1", "format '1' is unknown"),
         (True, "format True is unknown"),
-        (2.0, "format 2.0 is unknown"),
+        (3.0, "format 3.0 is unknown"),
         (None, "format None is unknown"),
     ],
 )
@@ -148,7 +148,7 @@ def respell(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
         (respell(lambda data: data.replace(b'"n": 400', b'"n": 401')), "digest does not match"),
         (respell(lambda data: data.replace(b'{\n  "b', b'{\n  "x": 1,\n  "b', 1)), "x: Extra inp"),
         (
-            respell(lambda data: data.replace(b'"format": 2', b'"format": 2,\n  "format": 2')),
+            respell(lambda data: data.replace(b'"format": 3', b'"format": 3,\n  "format": 2')),
             "the key 'format' is there twice",
         ),
         (respell(lambda data: data.replace(b"0.75", b"NaN")), "NaN is not a finite number"),
@@ -363,3 +363,16 @@ def test_no_file_stays_open(made: Path, tmp_path: Path):
     kept = [open_bundle(path) for path in (made, tmp_path / "home.zip") * 5]
     assert [bundle.read_part("intent") for bundle in kept]
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_link_to_a_bundle_is_followed_once(home: Path):
+    """As `current -> v3` is used; links inside a bundle are refused."""
+    zipped = home.with_name("v3.zip")
+    pack_bundle(home, zipped)
+    for target in (home, zipped):
+        link = home.with_name(f"current{target.suffix}")
+        link.symlink_to(target.name)
+        opened = open_bundle(link)
+        assert opened.path == target
+        link.unlink()
+        assert opened.read_part("intent")  # the link was read when the bundle was opened

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from composer.bundle.reader import open_bundle
-from composer.bundle.signing import sign_manifest, signature_beside
+from composer.bundle.signing import needs_password, sign_manifest, signature_beside
 from composer.bundle.writer import pack_bundle
 from composer.errors import BundleError, MissingExtraError
 from tests.bundle.content import change_manifest, make_bundle
@@ -18,11 +18,11 @@ from tests.bundle.content import change_manifest, make_bundle
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def write_keys(folder: Path, name: str) -> tuple[Path, Path]:
+def write_keys(folder: Path, name: str, *, password: str | None = None) -> tuple[Path, Path]:
     """Write a pair of keys; give the private and the public one."""
     key = ec.generate_private_key(ec.SECP256R1())
     private, public = folder / f"{name}.pem", folder / f"{name}.pub.pem"
-    private.write_bytes(_private_bytes(key))
+    private.write_bytes(_private_bytes(key, password))
     public.write_bytes(
         key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -31,12 +31,13 @@ def write_keys(folder: Path, name: str) -> tuple[Path, Path]:
     return private, public
 
 
-def _private_bytes(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
+def _private_bytes(
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, password: str | None = None
+) -> bytes:
+    locked = serialization.NoEncryption()
+    if password is not None:
+        locked = serialization.BestAvailableEncryption(password.encode())
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
 
 
 @pytest.fixture
@@ -122,12 +123,25 @@ def test_a_key_that_cannot_sign_is_refused(signed: Path):
     (signed / "rsa.pem").write_bytes(_private_bytes(rsa.generate_private_key(65537, 2048)))
     (signed / "text.pem").write_text("hunter2")
     for name in ("rsa.pem", "text.pem", "who.pub.pem"):
-        with pytest.raises(BundleError, match=rf"{name}: cannot sign with it: .*PEM, without") as e:
+        with pytest.raises(BundleError, match=rf"{name}: cannot sign with it: .*PEM, and its") as e:
             sign_manifest(b"{}", key=signed / name, signature=signed / "new.sig")
         assert "hunter2" not in str(e.value)
     with pytest.raises(BundleError, match="missing.pem cannot be read"):
         sign_manifest(b"{}", key=signed / "missing.pem", signature=signed / "new.sig")
     assert not (signed / "new.sig").exists()
+
+
+def test_an_encrypted_key_signs_with_its_password_only(signed: Path):
+    private, public = write_keys(signed, "locked", password="hünter2")
+    assert needs_password(private)
+    assert not needs_password(signed / "who.pem")
+    target = signed / "home.sig"
+    sign_manifest(_manifest(signed), key=private, signature=target, password="hünter2")
+    assert open_bundle(signed / "home", public_key=public).manifest.parts
+    for wrong in ("hunter2", "", None):
+        with pytest.raises(BundleError, match="locked.pem: cannot sign with it") as told:
+            sign_manifest(_manifest(signed), key=private, signature=target, password=wrong)
+        assert "hunter2" not in str(told.value)
 
 
 def test_only_a_signature_is_replaced_by_one(signed: Path):

@@ -71,6 +71,33 @@ def test_a_bundle_that_answers_something_else_fails(desk: Path):
     assert "allowed is 1e-04" in outcome.json["fault"]
 
 
+@pytest.mark.filterwarnings("ignore")  # model-signing's
+def test_the_password_of_a_key_comes_from_the_environment_and_is_never_shown(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write_keys(desk, "locked", password="correct horse")
+    sign = ("bundle", "sign", "exact", "--key", "locked.pem")
+    outcome = composer(desk, *sign)
+    assert outcome.status == 2
+    assert "locked.pem is encrypted" in outcome.err
+    assert "set COMPOSER_KEY_PASSWORD" in outcome.err
+    for password, status in (("wrong horse", 2), ("correct horse", 0)):
+        monkeypatch.setenv("COMPOSER_KEY_PASSWORD", password)
+        outcome = composer(desk, *sign)
+        assert outcome.status == status
+        assert "horse" not in outcome.out + outcome.err
+    assert well(desk, "bundle", "verify", "exact", "--public-key", "locked.pub.pem").out
+
+
+def test_a_link_is_read_through_and_never_written_through(desk: Path):
+    (desk / "current").symlink_to("exact")
+    assert "pass" in well(desk, "bundle", "verify", "current").out
+    outcome = composer(desk, "bundle", "remove", "current", "one")
+    assert outcome.status == 2
+    assert "current is a symbolic link; change the bundle that it leads to" in outcome.err
+    assert (desk / "current").is_symlink()
+
+
 def test_a_damaged_bundle_fails(desk: Path):
     part = desk / "exact" / "parts" / "one.head.safetensors"
     part.write_bytes(part.read_bytes()[:-1] + b"\x7f")

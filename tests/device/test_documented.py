@@ -44,7 +44,7 @@ def test_python_on_the_page_runs(place: Path, monkeypatch: pytest.MonkeyPatch, n
 
 
 def test_the_recipe_on_the_page_is_without_faults(tmp_path: Path):
-    (recipe,) = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    recipe, *_ = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     (tmp_path / "home.yaml").write_text(recipe, encoding="utf-8")
     assert read_recipe(tmp_path / "home.yaml").recipe.bundles["device"].precision == "int8"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from composer.bundle.graphs import Signature
+from composer.bundle.graphs import GraphRecord, Signature
 from composer.bundle.header import TensorType
 from composer.device.structure import LIMIT, read_structure
 from composer.errors import BundleError
@@ -126,7 +126,8 @@ def test_every_damaged_graph_is_refused_or_read_and_raises_nothing_else(
 
     folder = write_tiny_backbone(tmp_path_factory.mktemp("tiny"))
     encoder = read_encoder(open_backbone(folder, precision="float32"))
-    whole = make_graphs(encoder, {"graph": Signature()}, "float32").structures["graph"]
+    record = GraphRecord(signature=Signature(), precision="float32")
+    whole = make_graphs(encoder, {"graph": record}).structures["graph"]
     assert len(read_structure(whole, place="home").external) > 20
     random = np.random.default_rng(0)
     refused = 0

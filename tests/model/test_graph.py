@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from composer.bundle.graphs import TOKEN_INPUTS, Signature, adapter_inputs
+from composer.bundle.graphs import TOKEN_INPUTS, GraphRecord, Signature
 from composer.bundle.slots import fill_slots, needed_signature, norm_owner
 from composer.device.feeds import Trained, feeds_of
 from composer.device.session import Session
@@ -20,6 +20,7 @@ from composer.model.families import read_encoder
 from composer.model.folded import fold
 from composer.model.graph_files import make_graphs
 from composer.recipe.composition import NONE, adapter_names, parse_composition
+from composer.recipe.schema import GraphPrecision
 from tests.model.conftest import SHAPES, batch_of
 from tests.tiny import SENTENCES, write_tiny_backbone, write_tiny_family
 
@@ -118,8 +119,14 @@ def difference(got: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(got - expected).max() / np.abs(expected).max())
 
 
+def records(signatures: dict[str, Signature], precision: GraphPrecision) -> dict[str, GraphRecord]:
+    return {
+        name: GraphRecord(signature=one, precision=precision) for name, one in signatures.items()
+    }
+
+
 def session_of(backbone: Backbone, signature: Signature) -> Session:
-    files = make_graphs(read_encoder(backbone), {"graph": signature}, "float32")
+    files = make_graphs(read_encoder(backbone), records({"graph": signature}, "float32"))
     return Session(files.structures["graph"], files.weights, threads=1, place="graph")
 
 
@@ -149,9 +156,8 @@ def test_the_graph_gives_the_trained_models_logits(
         expected = (expected if pooling == "none" else expected[:, None]).numpy()
     signature = signature_of(model)
     session = session_of(model.backbone, signature)
-    session.check_inputs(
-        adapter_inputs(signature, size=model.backbone.size, layers=2), place="graph"
-    )
+    (record,) = records({"graph": signature}, "float32").values()
+    session.check_inputs(record, size=model.backbone.size, layers=2, place="graph")
     got = run(session, feeds_for(model, signature), batch, pooling)
     assert difference(got, expected) < tolerance(expression)
 
@@ -208,7 +214,7 @@ def test_a_small_graph_says_nearly_the_same(
     model = compose("relu > mid1", classes=32)
     batch = batch_of(model.backbone, SENTENCES)
     signature = signature_of(model)
-    files = make_graphs(read_encoder(model.backbone), {"graph": signature}, precision)
+    files = make_graphs(read_encoder(model.backbone), records({"graph": signature}, precision))
     session = Session(files.structures["graph"], files.weights, threads=1, place=precision)
     with torch.no_grad():
         expected = model(batch).numpy()
@@ -222,7 +228,9 @@ def test_a_small_graph_says_nearly_the_same(
 def test_the_same_backbone_gives_the_same_graph_bytes(backbone: Backbone):
     for precision in ("float32", "int8", "weight-int8"):
         one, other = (
-            make_graphs(read_encoder(backbone), {"wide": WIDEST, "plain": Signature()}, precision)
+            make_graphs(
+                read_encoder(backbone), records({"wide": WIDEST, "plain": Signature()}, precision)
+            )
             for _ in range(2)
         )
         assert one.structures == other.structures

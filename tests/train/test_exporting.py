@@ -23,10 +23,12 @@ from composer.recipe.schema import (
     GraphPrecision,
     PartPrecision,
     SplitPaths,
+    StaticShape,
     Training,
 )
 from composer.recipe.stages import (
     BundledComposition,
+    DataUse,
     Export,
     TaskSettings,
     TrainComposition,
@@ -202,6 +204,9 @@ def export_stage(
     *evaluations: str,
     precision: GraphPrecision | None = None,
     part_precision: PartPrecision = "float32",
+    static: StaticShape | None = None,
+    data: DataUse | None = None,
+    pieces: int | None = None,
 ) -> Export:
     bundled = BundledComposition(
         name="it",
@@ -216,6 +221,9 @@ def export_stage(
         precision=precision,
         part_precision=part_precision,
         training=TRAINING,
+        static=static,
+        data=data,
+        pieces=pieces,
     )
 
 

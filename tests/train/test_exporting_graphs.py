@@ -10,6 +10,7 @@ import pytest
 from composer.bundle.reader import open_bundle
 from composer.device.bundle import Bundle
 from composer.errors import BundleError
+from composer.recipe.schema import StaticShape
 from tests.train.conftest import evaluation_stage
 from tests.train.test_exporting import (
     CASES,
@@ -114,3 +115,25 @@ def test_a_device_never_imports_torch(bench: Bench) -> None:
     command = [sys.executable, "-c", code, str(bundle)]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(run.stdout) == [1, []]
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in REFUSED])
+def test_a_graph_of_one_shape_gives_what_a_graph_of_any_shape_gives(
+    bench: Bench, name: str
+) -> None:
+    workshop, case = bench(name)
+    trained, _ = trained_model(workshop, case)
+    examples = whole_file(workshop, case, trained)[:7]
+    rows = trained.encode(examples)
+    found = []
+    for run, static in (("any", None), ("one", StaticShape(batch=3, tokens=40))):
+        stage = export_stage(case, precision="float32", static=static)
+        device = Bundle.open(workshop.run(stage, run=run) / "bundle")
+        found.append(device.use("it").logits(rows))
+    (wide, fixed), inputs = found, device._session("graph").inputs  # noqa: SLF001
+    assert all(isinstance(one, int) for shape in inputs.values() for one in shape)
+    largest = max(np.abs(one).max() for one in wide)
+    for one, other in zip(wide, fixed, strict=True):
+        assert other.shape == one.shape
+        assert np.abs(other - one).max() <= TOLERANCE * largest
+    assert device.self_test() <= 1e-4
