@@ -19,6 +19,10 @@ class DamagedError(StoreError):
     """A published result is not what was published."""
 
 
+class LostLeaseError(StoreError):
+    """Another worker took a key over, since this one was not heard of for too long."""
+
+
 @contextmanager
 def disk_faults(path: Path, *, option: str = "--store FOLDER") -> Iterator[None]:
     """Turn what the system says about `path` into a `StoreError` with a remedy.

@@ -10,6 +10,8 @@
       "stage": {…}                                  see `composer.engine.record`
     }
 
+A result that was made elsewhere has one entry more, `adopted`: see `composer.engine.adoption`.
+
 It is sealed: spelt canonically, and with its own digest, so one changed byte anywhere is found.
 """
 
@@ -48,6 +50,7 @@ class Manifest(BaseModel):
         files: Relative path -> SHA-256.
         sizes: Relative path -> bytes.
         stage: What the stage was; see `composer.engine.record`.
+        adopted: Of a result that was made elsewhere and accepted: what is known of where.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -58,6 +61,7 @@ class Manifest(BaseModel):
     files: dict[str, str]
     sizes: dict[str, int]
     stage: dict[str, object]
+    adopted: dict[str, object] | None = None
 
     @property
     def bytes(self) -> int:
@@ -70,7 +74,14 @@ class Manifest(BaseModel):
         return hashlib.sha256(canonical_json(self.files)).hexdigest()
 
 
-def write_manifest(folder: Path, *, key: str, kind: Kind, stage: dict[str, object]) -> Manifest:
+def write_manifest(
+    folder: Path,
+    *,
+    key: str,
+    kind: Kind,
+    stage: dict[str, object],
+    adopted: dict[str, object] | None = None,
+) -> Manifest:
     """Describe all files in `folder`, put them on disk, and write the manifest last."""
     names = sorted(_file_names(folder))
     manifest = Manifest(
@@ -79,10 +90,12 @@ def write_manifest(folder: Path, *, key: str, kind: Kind, stage: dict[str, objec
         files={name: _hash(folder / name, sync=True) for name in names},
         sizes={name: (folder / name).stat().st_size for name in names},
         stage=stage,
+        adopted=adopted,
     )
     for inner in sorted({(folder / name).parent for name in names}):
         sync_folder(inner)
-    write_sealed(folder / MANIFEST, manifest.model_dump(mode="json"))
+    left_out = {"adopted"} if adopted is None else None
+    write_sealed(folder / MANIFEST, manifest.model_dump(mode="json", exclude=left_out))
     return manifest
 
 

@@ -72,6 +72,7 @@ def set_ref(store: Store, recipe: str, stage: str, key: str, *, about: Mapping[s
     with disk_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_sealed(path, {"format": FORMAT, "key": key, "about": dict(about)})
+    store.share(path.relative_to(store.folder).as_posix())
 
 
 def get_ref(store: Store, recipe: str, stage: str) -> Ref | None:
@@ -80,6 +81,7 @@ def get_ref(store: Store, recipe: str, stage: str) -> Ref | None:
     Raises:
         StoreError: The file cannot be read, or a later composer wrote it.
     """
+    store.refresh("refs")
     try:
         path = _path(store, recipe, stage, error=DamagedError)
         with disk_faults(path):
@@ -91,6 +93,7 @@ def get_ref(store: Store, recipe: str, stage: str) -> Ref | None:
 
 def all_refs(store: Store) -> list[Ref]:
     """Read every label, sorted by full name."""
+    store.refresh("refs")
     folder = store.folder / "refs"
     with disk_faults(folder):
         paths = sorted(folder.rglob("*.json"))
@@ -125,7 +128,7 @@ def resolve(
     if not meant:
         short = sorted({one for ref in known for one in ref.names[:2]})
         hint = did_you_mean(name, short) if short else "nothing is in this store yet"
-        raise _fault(place, f"nothing in {store.folder} is called {name!r}; {hint}")
+        raise _fault(place, f"nothing in {store.place} is called {name!r}; {hint}")
     if len({ref.key for ref in meant}) > 1:
         full = ", ".join(ref.full_name for ref in meant)
         raise _fault(place, f"{name!r} may mean several things; say which: {full}")

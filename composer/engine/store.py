@@ -14,6 +14,13 @@ whole result or none, whatever was killed when. Nobody else builds these paths.
 
 Each `out` has a name of its own: if the store is deleted at work and another run makes it anew,
 the first one cannot publish what the second has half done.
+
+    store = open_store(".composer")              this folder, of one machine or one disk
+    store = open_store("s3://bucket/team")       `composer.engine.shared.SharedStore`
+    open_store(store.place)                      the same store in another process or host
+
+A shared store is a `Store` whose folder is a working copy of what lies elsewhere; whoever uses a
+store need not know which one it is. A store may be pickled: it is opened again by its place.
 """
 
 import errno
@@ -79,12 +86,49 @@ class Work:
     resumed: bool
 
 
+def open_store(place: str | Path) -> "Store":
+    """Open the store at a folder or a URL; nothing is written, and nothing asked, by opening it.
+
+    Args:
+        place: `.composer`, `s3://bucket/folder`, `gs://…`, `abfs://…`, or `file:///mnt/folder`
+            for a folder that several hosts share.
+
+    Raises:
+        RecipeError: The URL's protocol is unknown, or a password is in it.
+        MissingExtraError: The package for this protocol is not installed; says the line.
+    """
+    if isinstance(place, str) and "://" in place:
+        from composer.engine.shared import SharedStore
+
+        return SharedStore(place)
+    return Store(Path(place))
+
+
 class Store:
-    """Results by key in one local folder, made when it is first written to."""
+    """Results by key in one local folder, made when it is first written to.
+
+    Attributes:
+        folder: On this machine; of a shared store, its working copy.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._outs: dict[str, Path] = {}  # key -> what `begin` gave last
+
+    def __reduce__(self) -> "tuple[Callable[[str | Path], Store], tuple[str | Path]]":
+        place: str | Path = self.place if "://" in self.place else self.folder
+        return (open_store, (place,))
+
+    @property
+    def place(self) -> str:
+        """What `open_store` opens this store by, and what messages call it."""
+        return str(self.folder)
+
+    def refresh(self, name: str) -> None:
+        """Bring small files, `refs` or `timings.jsonl`, up to date before they are read."""
+
+    def share(self, name: str) -> None:
+        """Let other hosts see a file, `refs/…` or `timings.jsonl`, that was just written."""
 
     @property
     def logs(self) -> Path:
@@ -92,7 +136,10 @@ class Store:
         return self.folder / "logs"
 
     def find(self, key: str) -> Path | None:
-        """Give the folder of a published result, unchecked, or None."""
+        """Give the folder of a published result, unchecked, or None.
+
+        Of a result in a shared store only the small files may be there; `open` fetches the rest.
+        """
         folder = self._object(key)
         with disk_faults(folder):
             return folder if (folder / MANIFEST).exists() else None
@@ -137,6 +184,8 @@ class Store:
     def lock(self, key: str, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """Be the only one, of all processes on this store, to work on a key.
 
+        On a shared store it is a lease: it is lost by who is not heard of for too long.
+
         Args:
             key: Of the stage.
             waiting: Called again and again while another process holds the lock. It may raise.
@@ -154,7 +203,10 @@ class Store:
             lock.release()
 
     def begin(self, key: str) -> Work:
-        """Prepare the folders that a stage works in; call it with the key's lock held."""
+        """Prepare the folders that a stage works in; call it with the key's lock held.
+
+        What another host has left to go on from is brought here.
+        """
         folder = self._work(key)
         out, checkpoint = folder / f"out-{secrets.token_hex(8)}", folder / "checkpoint"
         with disk_faults(folder):
@@ -164,19 +216,31 @@ class Store:
             _own_folder(folder)
             _own_folder(checkpoint)
             for left in (*folder.glob("out*"), *checkpoint.glob(f"*{UNFINISHED}")):
-                _remove(left)
+                remove_tree(left)
             out.mkdir()
             self._outs[key] = out
             return Work(out=out, checkpoint=checkpoint, resumed=any(checkpoint.iterdir()))
 
-    def publish(self, key: str, *, kind: Kind, stage: dict[str, object]) -> StoredResult:
+    def publish(
+        self,
+        key: str,
+        *,
+        kind: Kind,
+        stage: dict[str, object],
+        adopted: dict[str, object] | None = None,
+    ) -> StoredResult:
         """Make what lies in the `out` that `begin` gave the key's result.
 
         A result that is there already is kept.
+
+        Raises:
+            LostLeaseError: Another worker took the key over; nothing was published. Taking the
+                lock again waits for it, and `open` then gives its result.
         """
         out, target = self._outs[key], self._object(key)
         with disk_faults(target):
-            write_manifest(out, key=key, kind=kind, stage=stage)
+            manifest = write_manifest(out, key=key, kind=kind, stage=stage, adopted=adopted)
+            self._commit(key, out, manifest)
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.rename(out, target)
@@ -195,7 +259,17 @@ class Store:
         """Remove what a stage worked in, its checkpoint too, if it is there."""
         folder = self._work(key)
         with disk_faults(folder):
-            _remove(folder)
+            remove_tree(folder)
+
+    def withdraw(self, key: str) -> None:
+        """Take a published result away, to make it anew; call it with the key's lock held."""
+        target, work = self._object(key), self._work(key)
+        with disk_faults(target):
+            if os.path.lexists(target):
+                _own_folder(work)
+                old = work / f"out-{secrets.token_hex(8)}"  # `begin` removes what is left of it
+                os.rename(target, old)
+                remove_tree(old)
 
     def give_up(self, key: str) -> None:
         """Leave nothing of a stage that failed but its checkpoint, if there is one to go on from.
@@ -206,15 +280,18 @@ class Store:
         folder = self._work(key)
         with suppress(OSError):
             if any((folder / "checkpoint").iterdir()):
-                _remove(self._outs[key])
+                remove_tree(self._outs[key])
             else:
-                _remove(folder)
+                remove_tree(folder)
 
     def has_work(self, key: str) -> bool:
         """Say whether an interrupted or running stage left anything to go on from."""
         folder = self._work(key)
         with disk_faults(folder):
             return folder.exists()
+
+    def _commit(self, key: str, out: Path, manifest: Manifest) -> None:
+        """Publish elsewhere first what is about to be published here."""
 
     def _object(self, key: str) -> Path:
         return self.folder / "objects" / check_key(key)[:2] / key
@@ -231,9 +308,14 @@ class Store:
 
 def check_key(key: str, *, error: type[StoreError] = StoreError) -> str:
     """Return a key as it is, if it is one: it becomes part of paths."""
-    if not _KEY.fullmatch(key):
+    if not is_key(key):
         raise error(f"{key[:80]!r} is no key; a key is 64 hexadecimal digits")
     return key
+
+
+def is_key(text: str) -> bool:
+    """Say whether a name is a key."""
+    return _KEY.fullmatch(text) is not None
 
 
 def _acquired(lock: FileLock) -> bool:
@@ -247,11 +329,11 @@ def _acquired(lock: FileLock) -> bool:
 def _own_folder(path: Path) -> None:
     """Have a folder that is no link: what is worked in is emptied, and lies in the store."""
     if path.is_symlink() or not path.is_dir():
-        _remove(path)
+        remove_tree(path)
     path.mkdir(parents=True, exist_ok=True)
 
 
-def _remove(path: Path) -> None:
+def remove_tree(path: Path) -> None:
     """Remove whatever is there; of a link, the link."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
