@@ -9,6 +9,7 @@
     ├── BundleError            a bundle that is damaged, foreign or from the future
     ├── StoreError             the folder that holds results cannot be read or written
     ├── TrainingError          training that cannot go on (a loss that is not finite)
+    ├── RunError               stages failed or lost their workers; the others are done
     ├── MissingExtraError      a library that is not installed; says the `pip install` line
     ├── NotYetError            grammar that is understood and not built yet
     └── StoppedError           Ctrl-C or SIGTERM, after the checkpoint is written
@@ -84,6 +85,12 @@ class StoreError(ComposerError):
 
 class TrainingError(ComposerError):
     """Training cannot go on."""
+
+    exit_status = 1
+
+
+class RunError(ComposerError):
+    """A run ended without all of its stages."""
 
     exit_status = 1
 

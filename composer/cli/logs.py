@@ -1,11 +1,8 @@
 """What the library logs, as lines on stderr: `warning: the label set has one label only`."""
 
 import logging
-import sys
 
 import click
-
-_ERASE_LINE = "\r\x1b[K"  # the live line of progress, on a terminal
 
 
 class WarningHandler(logging.Handler):
@@ -21,5 +18,4 @@ class WarningHandler(logging.Handler):
         if message in self.printed:
             return
         self.printed.add(message)
-        erase = _ERASE_LINE if sys.stderr.isatty() else ""
-        click.echo(f"{erase}warning: {message}", err=True)
+        click.echo(f"warning: {message}", err=True)

@@ -26,16 +26,29 @@ def recipe_options(function: Command) -> Command:
     return function
 
 
+class StorePlace(click.Path):
+    """A folder, as a path, or the URL of a shared store, as it is."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | Path:
+        """Let a URL through; `composer.engine.store.open_store` looks into it."""
+        if isinstance(value, str) and "://" in value:
+            return value
+        return super().convert(value, param, ctx)  # type: ignore[return-value]
+
+
 def store_option(function: Command) -> Command:
-    """Add where results are kept."""
+    """Add where results are kept; `open_store` opens it."""
     return click.option(
         "--store",
         "store_folder",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=StorePlace(path_type=Path, file_okay=False),
+        metavar="PLACE",
         default=Path(".composer"),
         show_default=True,
         envvar="COMPOSER_STORE",
-        help="Folder of results.",
+        help="Folder of results, or s3://, gs://, abfs:// for a store that hosts share.",
     )(function)
 
 

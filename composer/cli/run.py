@@ -1,6 +1,10 @@
 """`composer run`: carry out a recipe, then show what it reached."""
 
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +17,14 @@ from composer.cli.options import (
 )
 from composer.cli.texts import print_json, print_warnings
 
+if TYPE_CHECKING:
+    from composer.engine.events import Event, RunOptions
+    from composer.engine.executors.base import MakeExecutor
+
+
+_JOBS = "How many stages are carried out at a time, where memory allows it; 1: in this process."
+_EXECUTOR = "local: on this machine. ray: on a Ray cluster; then --jobs is not needed."
+
 
 @click.command()
 @recipe_options
@@ -20,21 +32,47 @@ from composer.cli.texts import print_json, print_warnings
 @tracker_option
 @click.option("--only", multiple=True, metavar="STAGE", help="This stage, and what it needs.")
 @click.option(
+    "--from",
+    "anew",
+    multiple=True,
+    metavar="STAGE",
+    help="Make this stage, and all that rests on it, even if they are done.",
+)
+@click.option("--jobs", "-j", type=click.IntRange(1, 1024), metavar="N", help=_JOBS)
+@click.option(
+    "--keep-going", "-k", is_flag=True, help="Go on with what does not rest on a failed stage."
+)
+@click.option("--executor", type=click.Choice(["local", "ray"]), default="local", help=_EXECUTOR)
+@click.option("--address", metavar="HOST:PORT", help="Of the Ray cluster; left out: found by Ray.")
+@click.option(
+    "--gpus",
+    type=click.FloatRange(0),
+    default=0.0,
+    metavar="N",
+    help="GPUs that each training asks a Ray cluster for; may be a part of one.",
+)
+@click.option(
     "--lock",
     "lock_file",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where the lock file is written; left out, beside the recipe.",
+)
+@click.option(
+    "--events",
+    "events_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where events are logged, a JSON line each; left out, in the store's logs folder.",
 )
 @json_option
 def command(
     recipe: Path,
     profile: str | None,
     changes: tuple[str, ...],
-    store_folder: Path,
-    trackers: tuple[str, ...],
-    only: tuple[str, ...],
+    store_folder: str | Path,
     lock_file: Path | None,
+    events_file: Path | None,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Carry out a recipe.
 
@@ -45,13 +83,14 @@ def command(
     Example:
       composer run recipes/assistant/quickstart.yaml
       composer run home.yaml --profile smoke --only task/intent
+      composer run home.yaml --jobs 2 --keep-going
     """
-    from composer.cli.progress import ProgressLine
-    from composer.engine.events import RunOptions
+    from composer.cli.progress import ProgressView
+    from composer.engine.event_log import EventLog, event_path
     from composer.engine.lock import lock_path
     from composer.engine.plan import make_plan
     from composer.engine.run import run_stages
-    from composer.engine.store import Store
+    from composer.engine.store import open_store
     from composer.engine.wanted import wanted_of
     from composer.recipe.advice import warnings
     from composer.recipe.reader import read_recipe
@@ -59,19 +98,69 @@ def command(
 
     loaded = read_recipe(recipe, profile=profile, changes=changes)
     print_warnings(warnings(loaded.recipe, loaded.place))
-    store = Store(store_folder)
+    store, name = open_store(store_folder), loaded.recipe.name
     plan = make_plan(wanted_of(loaded), store, fetch=True)
-    with ProgressLine() as progress:
-        options = RunOptions(
-            only=only,
-            lock_file=lock_file or lock_path(recipe, profile=profile),
-            command=command_line(),
-            trackers=trackers,
-            on_event=progress,
-        )
+    about = {"command": command_line(), "recipe": name, "stages": len(plan.stages)}
+    log = EventLog(events_file or event_path(store, name), about)
+    expected = {one.stage.name: one.cost.seconds for one in plan.stages}
+    with log, ProgressView(expected) as progress:
+        options = _options(given, lock_file or lock_path(recipe, profile=profile))
+        options = replace(options, on_event=_each(log, progress))
         result = run_stages(plan, store, options)
     if as_json:
         print_json(report_values(plan, result))
         return
     for line in report_lines(plan, result):
         click.echo(line)
+
+
+def _each(*listeners: Callable[["Event"], None]) -> Callable[["Event"], None]:
+    def tell(event: "Event") -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell
+
+
+def _options(given: Mapping[str, Any], lock_file: Path) -> "RunOptions":
+    """Say how a run is carried out.
+
+    Raises:
+        click.UsageError: Options do not go together.
+    """
+    from composer.engine.events import RunOptions
+
+    refuse_launcher(os.environ)
+    if given["executor"] != "ray" and (given["address"] or given["gpus"]):
+        raise click.UsageError("--address and --gpus are for --executor ray")
+    return RunOptions(
+        only=given["only"],
+        anew=given["anew"],
+        jobs=given["jobs"] or 1,
+        executor=_ray(given) if given["executor"] == "ray" else None,
+        keep_going=given["keep_going"],
+        lock_file=lock_file,
+        command=command_line(),
+        trackers=given["trackers"],
+    )
+
+
+def _ray(given: Mapping[str, Any]) -> "MakeExecutor":
+    from composer.engine.executors.cluster import RayCluster
+
+    return RayCluster(address=given["address"], gpus=given["gpus"], jobs=given["jobs"]).executor
+
+
+def refuse_launcher(environment: Mapping[str, str]) -> None:
+    """Refuse to be one of several processes that were launched to share a training.
+
+    Raises:
+        click.UsageError: There are several; says what to do instead.
+    """
+    size = environment.get("WORLD_SIZE", "1")
+    if size.isdecimal() and int(size) > 1:
+        raise click.UsageError(
+            f"this is one of {size} processes of a launcher (accelerate launch, torchrun), and a "
+            "stage is trained by one process: how many share its batches would decide the "
+            "result. Run several stages side by side: composer run --jobs N, or --executor ray"
+        )

@@ -102,7 +102,7 @@ def given_data(given: Mapping[str, Any]) -> "DataOptions":
 def read_command(given: Mapping[str, Any]) -> "Command":
     """Take what all commands share out of a command's arguments."""
     from composer.engine.single import Command
-    from composer.engine.store import Store
+    from composer.engine.store import open_store
     from composer.errors import StoreError
 
     try:
@@ -111,7 +111,7 @@ def read_command(given: Mapping[str, Any]) -> "Command":
         message = "the working folder was deleted; go to a folder that is there"
         raise StoreError(message) from fault
     return Command(
-        store=Store(given["store_folder"]),
+        store=open_store(given["store_folder"]),
         folder=folder,
         backbone=given.get("backbone"),
         changes=given.get("changes", ()),
@@ -122,12 +122,12 @@ def carry_out(
     wanted: "Wanted", command: "Command", *, trackers: tuple[str, ...] = ()
 ) -> "tuple[Plan, RunResult]":
     """Plan and run the stages of a command, with progress on stderr."""
-    from composer.cli.progress import ProgressLine
+    from composer.cli.progress import ProgressView
     from composer.engine.events import RunOptions
     from composer.engine.plan import make_plan
     from composer.engine.run import run_stages
 
     plan = make_plan(wanted, command.store, fetch=True)
-    with ProgressLine() as progress:
+    with ProgressView() as progress:
         options = RunOptions(command=command_line(), trackers=trackers, on_event=progress)
         return plan, run_stages(plan, command.store, options)

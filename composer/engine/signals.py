@@ -7,7 +7,7 @@ as after a kill.
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -19,7 +19,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def stop_on_signals(stop: StopRequest) -> Iterator[None]:
+def stop_on_signals(
+    stop: StopRequest, signals: Sequence[signal.Signals] = SIGNALS
+) -> Iterator[None]:
     """Let the first signal stop what is done as soon as it may, and the second one at once.
 
     Outside the main thread, where Python takes no signals, it does nothing.
@@ -37,7 +39,7 @@ def stop_on_signals(stop: StopRequest) -> Iterator[None]:
             raise KeyboardInterrupt
         logger.warning("stopping after this step; once more stops at once")
 
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    before = {number: signal.signal(number, handle) for number in signals}
     try:
         yield
     finally:

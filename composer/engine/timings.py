@@ -1,13 +1,15 @@
-"""How long stages took, beside the results and no part of them.
+"""How long stages took and what they held, beside the results and no part of them.
 
-    {"key": "0a41…", "seconds": 93.1}      one line a stage that ran from start to end
+    {"key": "0a41…", "memory": 1289748480, "seconds": 93.1}      one line a stage
 
-A stage that was interrupted and resumed leaves no line. Nothing but the plan's expected time
-depends on this file; it may be deleted.
+A stage that was interrupted and resumed leaves no line; where the system does not tell the
+memory, a line has none. Nothing but the plan's expected time, and how many stages are carried
+out side by side, depends on this file; it may be deleted.
 """
 
 import json
 import logging
+from dataclasses import dataclass
 
 from composer.bundle.files import append_line, read_bytes
 from composer.bundle.jsontext import parse_json
@@ -17,25 +19,43 @@ from composer.errors import StoreError
 
 logger = logging.getLogger(__name__)
 
+_NAME = "timings.jsonl"
 _LIMIT = 64 * 2**20  # bytes
 
 
-def note_seconds(store: Store, key: str, seconds: float) -> None:
-    """Append how long a stage took."""
-    path = store.folder / "timings.jsonl"
-    line = json.dumps({"key": key, "seconds": round(seconds, 1)}, sort_keys=True)
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a stage took.
+
+    Attributes:
+        seconds: From its start to its end.
+        memory: At its peak, in bytes, of the process; None: not known.
+    """
+
+    seconds: float
+    memory: int | None = None
+
+
+def note_seconds(store: Store, key: str, seconds: float, *, memory: int | None = None) -> None:
+    """Append how long a stage took, and what it held."""
+    path = store.folder / _NAME
+    values: dict[str, object] = {"key": key, "seconds": round(seconds, 1)}
+    if memory is not None:
+        values["memory"] = memory
     with disk_faults(path):
-        append_line(path, line.encode())
+        append_line(path, json.dumps(values, sort_keys=True).encode())
+    store.share(_NAME)
 
 
-def read_seconds(store: Store) -> dict[str, float]:
-    """Read the last time taken of each key; lines that cannot be read are named and left out."""
-    path = store.folder / "timings.jsonl"
+def read_measured(store: Store) -> dict[str, Measured]:
+    """Read what each key took last; lines that cannot be read are named and left out."""
+    path = store.folder / _NAME
+    store.refresh(_NAME)
     with disk_faults(path):
         if not path.exists():
             return {}
         lines = read_bytes(path, _LIMIT, error=StoreError).splitlines()
-    known: dict[str, float] = {}
+    known: dict[str, Measured] = {}
     for number, line in enumerate(lines, start=1):
         entry = _read_line(line)
         if entry is None:
@@ -45,11 +65,18 @@ def read_seconds(store: Store) -> dict[str, float]:
     return known
 
 
-def _read_line(line: bytes) -> tuple[str, float] | None:
+def read_seconds(store: Store) -> dict[str, float]:
+    """Read the last time taken of each key."""
+    return {key: one.seconds for key, one in read_measured(store).items()}
+
+
+def _read_line(line: bytes) -> tuple[str, Measured] | None:
     try:
         values = parse_json(line, place="the line", error=StoreError)
     except StoreError:
         return None
-    key, seconds = values.get("key"), values.get("seconds")
-    known = isinstance(key, str) and isinstance(seconds, int | float) and seconds >= 0
-    return (str(key), float(seconds or 0)) if known else None
+    key, seconds, memory = (values.get(name) for name in ("key", "seconds", "memory"))
+    if not isinstance(key, str) or not isinstance(seconds, int | float) or seconds < 0:
+        return None
+    known = memory if isinstance(memory, int) and memory > 0 else None
+    return key, Measured(seconds=float(seconds), memory=known)

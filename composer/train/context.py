@@ -92,6 +92,8 @@ class StageContext:
             raise `StoppedError`.
         trackers: Names of trackers, for accelerate.
         logs: Folder for what trackers write to disk.
+        mapped: Folder of weights that processes share (see `composer.model.mapped`); None: the
+            backbone's weights are read into this process's own memory.
         recipe: The recipe as plain values, for an export; empty where there is none.
         lock: What the lock file says of the stages that this one rests on, for an export.
     """
@@ -111,5 +113,6 @@ class StageContext:
     stop: StopRequest
     trackers: tuple[str, ...] = ()
     logs: Path = Path("logs")
+    mapped: Path | None = None
     recipe: Mapping[str, object]
     lock: Mapping[str, object]

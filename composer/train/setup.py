@@ -31,7 +31,8 @@ def prepare(training: Training, context: StageContext, *, precision: str | None 
     _keep_freed_memory()
     torch.set_num_threads(training.threads)
     limit = context.backbone.max_tokens
-    backbone = _open(context.backbone_folder(), precision or context.precision, limit)
+    wanted = precision or context.precision
+    backbone = _open(context.backbone_folder(), wanted, limit, context.mapped)
     if backbone.fingerprints != context.fingerprints:
         raise BackboneError(
             f"{context.backbone_folder()}: its fingerprint is "
@@ -60,5 +61,5 @@ def _keep_freed_memory() -> None:
 
 
 @lru_cache(maxsize=2)
-def _open(folder: Path, precision: str, max_tokens: int | None) -> Backbone:
-    return open_backbone(folder, precision=precision, max_tokens=max_tokens)
+def _open(folder: Path, precision: str, max_tokens: int | None, shared: Path | None) -> Backbone:
+    return open_backbone(folder, precision=precision, max_tokens=max_tokens, shared=shared)

@@ -97,7 +97,7 @@ def stopped(run: Warm, number: signal.Signals) -> str:
 GOES_ON = "run the same command again to go on from there"
 # Where a run can be for long -> the stage it is in, and how many are done by then.
 PLACES = {
-    "composer.engine.run:backbone_folder": ("task/intent", 0),
+    "composer.engine.making:backbone_folder": ("task/intent", 0),
     "composer.train.setup:open_backbone": ("task/intent", 0),
     "composer.train.labelled:read_examples": ("task/intent", 0),
     "composer.data.encode:Encoder._encode": ("task/intent", 0),
@@ -142,7 +142,7 @@ def test_a_signal_in_a_training_repeats_no_step(project: Path, kind: str, number
     )
     assert said, run.err
     again = begin(project, *command, before=[tell_every_step])
-    assert again.wait() == 0
+    assert again.wait() == 0, again.err
     assert steps_of(again)[0] == int(said[1]) + 1
     assert objects(project / STORE) == objects(project / "whole")
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from composer.bundle.files import write_json
 from composer.bundle.tensors import write_tensors
-from composer.engine.events import Runner
+from composer.engine.making import Runner
 from composer.recipe.stages import (
     Evaluate,
     Export,

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from composer.engine.choice import choose_stages
 from composer.engine.events import Event, RunOptions
 from composer.engine.lock import lock_path, read_lock
 from composer.engine.plan import Plan, make_plan
 from composer.engine.refs import all_refs
-from composer.engine.run import choose_stages, run_stages
+from composer.engine.run import run_stages
 from composer.engine.store import Store
 from composer.engine.wanted import Wanted, wanted_of
 from composer.errors import RecipeError, StoppedError, StoreError
@@ -66,7 +67,8 @@ def test_a_stage_is_given_what_it_needs(plan_of: PlanOf, store: Store, runners: 
     assert (context.backbone_folder() / "model.safetensors").exists()
     assert context.trackers == ("tensorboard",)
     assert not context.outside
-    assert context.recipe["name"] == "home"
+    assert context.recipe == context.lock == {}  # an export's alone: it is as long as a recipe
+    assert seen["bundle/home"].recipe["name"] == "home"
 
 
 def test_the_backbone_is_looked_for_once_a_run_and_only_if_it_is_needed(
@@ -78,7 +80,7 @@ def test_the_backbone_is_looked_for_once_a_run_and_only_if_it_is_needed(
         looked.append(1)
         return Path("somewhere")
 
-    monkeypatch.setattr("composer.engine.run.backbone_folder", look)
+    monkeypatch.setattr("composer.engine.making.backbone_folder", look)
     run_stages(plan_of(), store, RunOptions(runners=runners, only=("language/en",)))
     assert looked == []
     runners.during = lambda stage, context: context.backbone_folder()
@@ -489,8 +491,13 @@ def test_a_stored_need_that_is_gone_is_told(plan_of: PlanOf, store: Store, runne
 
 
 def test_the_lock_says_what_was_made(
-    plan_of: PlanOf, store: Store, runners: FakeRunners, folder: Path
+    plan_of: PlanOf,
+    store: Store,
+    runners: FakeRunners,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setattr("composer.engine.run._LOCK_SECONDS", 0.0)
     path = lock_path(folder / "home.yaml")
     plan = plan_of()
     seen: list[dict[str, bool]] = []
