@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test slow lint docs bench clean
+.PHONY: demo test slow lint docs bench bench-scores clean
 
 demo: .venv
 	$(BIN)/composer run recipes/assistant/quickstart.yaml
@@ -24,8 +24,11 @@ docs: .venv
 	$(BIN)/python docs/generate.py
 
 bench: .venv
-	$(BIN)/python benchmarks/cli.py
-	$(BIN)/python benchmarks/device.py
+	$(BIN)/python benchmarks/report.py
+
+# Trains for a good while: three seeds of every task, the fast way and the slow one.
+bench-scores: .venv
+	$(BIN)/python benchmarks/report.py scores
 
 clean:
 	rm -rf .venv .composer

@@ -1,0 +1,174 @@
+"""Do the fast ways of training score like the slow one? Real tasks, a trained backbone, 3 seeds.
+
+    python benchmarks/scores.py [--json] [--runs 3]
+
+all-MiniLM-L6-v2 and tasks of the sample data in English; a seed decides which examples are
+learnt, the weights at the start and the order. The slow way: products in float32, batches drawn
+at random, dropout inside the backbone. The fast way: products in bfloat16, batches of like
+length, no such dropout. On one task each of the three is scored alone as well. Scores are taken in
+float32 on the test split. A ratio is the mean score of a way over that of the slow way.
+"""
+
+import random
+import statistics
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import ours
+import torch
+from measure import THREADS, Report, Row, options, show
+from setting import SEED, tokenizer_folder
+
+from composer.recipe.schema import SampleData, TaskType, Training
+from composer.recipe.stages import DataUse, Evaluate, TaskSettings, TrainTask
+from composer.train import labelled
+from composer.train.results import read_scores
+
+SEEDS = 3
+EXAMPLES = 600
+EPOCHS = 4
+BATCH_TOKENS = 384
+TASKS: dict[str, TaskType] = {
+    "intent": "text-classification",
+    "domain": "text-classification",
+    "slots": "token-classification",
+}
+ONE_BY_ONE = "intent"  # where each change is scored alone as well
+NOISE = 2.0  # standard deviations of the difference of two means
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How training is made fast."""
+
+    precision: str = "float32"
+    alike: bool = False  # batches of like length
+    dropout: bool = True
+
+
+WAYS = {
+    "slow": Way(),
+    "bfloat16 alone": Way(precision="bfloat16"),
+    "like lengths alone": Way(alike=True),
+    "no dropout alone": Way(dropout=False),
+    "fast": Way(precision="bfloat16", alike=True, dropout=False),
+}
+
+
+def main() -> None:
+    """Train, score and print."""
+    given = options(__doc__, runs=SEEDS)
+    torch.set_num_threads(THREADS)
+    with tempfile.TemporaryDirectory() as folder:
+        report = measure(Path(folder), given.runs)
+    show(report, as_json=given.json)
+
+
+def measure(folder: Path, seeds: int = SEEDS) -> Report:
+    """Score every way on every task; the headline is the fast way's mean ratio to the slow one."""
+    scores = {
+        (task, name): [score(folder, task, way, SEED + seed) for seed in range(seeds)]
+        for task in TASKS
+        for name, way in WAYS.items()
+        if task == ONE_BY_ONE or name in ("slow", "fast")
+    }
+    rows = [
+        scores_row(task, name, scores[task, name], scores[task, "slow"])
+        for task, name in scores
+        if name != "slow"
+    ]
+    fast = [one.ratio for one in rows if one.what.endswith(", fast")]
+    question = f"{__doc__.splitlines()[0]} {EXAMPLES} examples, {EPOCHS} epochs."
+    return Report(question=question, rows=rows, ratio=round(sum(fast) / len(fast), 4))
+
+
+def score(folder: Path, task: str, way: Way, seed: int) -> float:
+    """Train one adapter one way and score it."""
+    place = ours.Workplace(backbone=tokenizer_folder(), folder=folder, precision=way.precision)
+    settings = Training(
+        epochs=EPOCHS,
+        batch_tokens=BATCH_TOKENS,
+        learning_rate=1e-3,
+        dropout=way.dropout,
+        seed=seed,
+        threads=THREADS,
+    )
+    source = SampleData(source="sample", name=f"assistant/{task}")
+    kind = TASKS[task]
+    about = TaskSettings(
+        type=kind,
+        labels=None,
+        pooling="mean",
+        score="span-f1" if kind == "token-classification" else "accuracy",
+    )
+    learnt = TrainTask(
+        name=f"task/{task}",
+        shape=ours.LOW.model_copy(update={"width": 24}),
+        task=about,
+        data=DataUse(source=source, languages=("en",), examples=EXAMPLES),
+        over={},
+        training=settings,
+    )
+    with batches(alike=way.alike):
+        place.run(learnt)
+    judged = Evaluate(
+        name=f"evaluation/{task}",
+        composition=task,
+        parts={task: learnt.name},
+        owner=learnt.name,
+        data=DataUse(source=source, languages=("en",)),
+        split="test",
+        training=settings,
+    )
+    return read_scores(place.run(judged)).scores[about.score]
+
+
+@contextmanager
+def batches(*, alike: bool) -> Iterator[None]:
+    """Let composer plan its batches, or draw them at random, which it does not do itself."""
+    if alike:
+        yield
+        return
+    with patch.object(labelled, "batch_plan", at_random):
+        yield
+
+
+def at_random(
+    lengths: Sequence[int], *, batch_tokens: int, seed: int, epoch: int, **others: object
+) -> list[list[int]]:
+    """Share out examples over batches in no order of length.
+
+    >>> at_random([3, 4, 5], batch_tokens=100, seed=1, epoch=0)
+    [[0, 1, 2]]
+    """
+    rng = random.Random(f"{seed} {epoch}")
+    order = rng.sample(range(len(lengths)), len(lengths))
+    each = max(1, round(batch_tokens * len(lengths) / sum(lengths)))
+    return [sorted(order[start : start + each]) for start in range(0, len(order), each)]
+
+
+def scores_row(task: str, name: str, these: Sequence[float], slow: Sequence[float]) -> Row:
+    """Compare a way with the slow one; equal is: within the noise of their seeds."""
+    mine, other = statistics.mean(these), statistics.mean(slow)
+    spread = [statistics.stdev(some) if len(some) > 1 else 0.0 for some in (these, slow)]
+    noise = NOISE * (sum(one**2 for one in spread) / len(these)) ** 0.5
+    told = f"{mine:.3f} ± {spread[0]:.3f} against {other:.3f} ± {spread[1]:.3f}"
+    return Row(
+        what=f"{task}, {name}",
+        by="composer",
+        over="the slow way",
+        ratio=round(mine / other, 3),
+        lowest=round(min(these) / other, 3),
+        highest=round(max(these) / other, 3),
+        promised=f"within {noise:.3f}",
+        met=mine >= other - noise,
+        detail=told,
+    )
+
+
+if __name__ == "__main__":
+    main()
