@@ -23,6 +23,7 @@ import click
 
 import composer.recipe.schema as schema
 from composer.cli.main import group
+from composer.recipe.editors import block_texts
 
 DOCS = Path(__file__).parent
 BEGIN = "<!-- generated: by docs/generate.py, do not edit -->"
@@ -31,7 +32,6 @@ WIDTH = 88  # of help texts
 
 Node = Mapping[str, Any]  # of a JSON schema
 
-_FIELD = re.compile(r"^(\w+): (.+?)(?=^\w+: |\Z)", re.MULTILINE | re.DOTALL)
 _PATTERNS = {
     "^[A-Za-z][A-Za-z0-9_-]{0,63}$": ("a name", "NAME"),
     "^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$": ("a language tag", "TAG"),
@@ -102,7 +102,7 @@ def _which(node: Node) -> str:
 
 
 def _block(name: str, heading: str, node: Node, blocks: Mapping[str, str]) -> Iterator[str]:
-    summary, meanings = _docstring(getattr(schema, name))
+    summary, meanings = block_texts(getattr(schema, name))
     yield f"### {heading}\n"
     yield f"{summary}\n"
     if all(text.startswith("See `") for text in meanings.values()):
@@ -115,14 +115,6 @@ def _block(name: str, heading: str, node: Node, blocks: Mapping[str, str]) -> It
         value = node["properties"][key]
         default = "needed" if key in node.get("required", ()) else _default(value)
         yield f"| `{key}` | {_cell(_value(value, blocks))} | {default} | {_cell(text)} |"
-
-
-def _docstring(block: type) -> tuple[str, dict[str, str]]:
-    """Split a docstring into its text and the meaning of each attribute, in the same order."""
-    text, _, attributes = (block.__doc__ or "").partition("Attributes:")
-    lines = "\n".join(line.strip() for line in attributes.splitlines())
-    found = {key: " ".join(meaning.split()) for key, meaning in _FIELD.findall(lines)}
-    return " ".join(text.split()), found
 
 
 def _value(node: Node, blocks: Mapping[str, str]) -> str:

@@ -23,23 +23,24 @@ def command(recipe: Path, profile: str | None, changes: tuple[str, ...], as_json
       composer check recipes/assistant/quickstart.yaml
       composer check home.yaml --profile smoke --set training.epochs=1
     """
-    from composer.engine.plan import make_plan
-    from composer.engine.store import Store
+    from composer.data.samples.backbones import default_cache
+    from composer.engine.ready import check_ready
     from composer.engine.wanted import wanted_of
     from composer.recipe.advice import warnings
     from composer.recipe.reader import read_recipe
 
     loaded = read_recipe(recipe, profile=profile, changes=changes)
     found = warnings(loaded.recipe, loaded.place)
-    plan = make_plan(wanted_of(loaded), Store(Path(".composer")))
+    wanted = wanted_of(loaded)
+    check_ready(wanted, cache=default_cache())
     if as_json:
         print_json(
             {
                 "recipe": loaded.recipe.name,
-                "stages": len(plan.stages),
+                "stages": len(wanted.stages),
                 "warnings": fault_values(found),
             }
         )
         return
     print_warnings(found)
-    click.echo(f"{recipe}: no faults; {number_of(len(plan.stages), 'stage')}")
+    click.echo(f"{recipe}: no faults; {number_of(len(wanted.stages), 'stage')}")

@@ -18,9 +18,15 @@ from composer.cli.logs import WarningHandler
 from composer.errors import ComposerError, FaultsError, StoppedError, did_you_mean
 
 COMMANDS = {
+    "init": "Write a recipe to begin with.",
+    "schema": "Print the JSON schema of recipes, for editors.",
     "check": "Check a recipe and name every fault.",
     "plan": "Show what a run would do, and why.",
+    "why": "Tell why a stage would run, down to the edit.",
     "run": "Carry out a recipe.",
+    "status": "Show how far a recipe is: done, running, stopped, failed.",
+    "show": "Show everything about a stored result.",
+    "diff": "Tell what changed from one lock file to another.",
     "train-task": "Train one task adapter.",
     "train-language": "Train one language adapter.",
     "fuse": "Learn an AdapterFusion over trained adapters.",
@@ -28,6 +34,9 @@ COMMANDS = {
     "predict": "Predict texts with a bundle or a trained composition.",
     "export": "Make a bundle for devices.",
     "bundle": "Verify, inspect, compare, change, sign and unpack bundles.",
+    "trim": "Copy a backbone with fewer token embeddings.",
+    "adopt": "Accept a result that was made elsewhere.",
+    "gc": "Remove results that nothing names.",
     "samples": "List and show the sample data and backbones.",
 }
 

@@ -1,18 +1,34 @@
-"""What a stage takes: parameters by formula, bytes and seconds as far as they are known."""
+"""What a stage takes: parameters and memory by formula, bytes and seconds as far as known."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from composer.bundle.files import read_json
+from composer.bundle.fingerprint import stored_tensors
+from composer.data.samples.backbones import SAMPLE_BACKBONES
+from composer.engine.backbones import backbone_folder
+from composer.engine.expected import UNKNOWN, Basis, Expected
 from composer.engine.manifest import Manifest
 from composer.errors import StoreError
-from composer.recipe.fit import BackboneShape, trainable_parameters
+from composer.recipe.fit import BackboneShape, adapter_parameters, trainable_parameters
 from composer.recipe.meaning import class_count
-from composer.recipe.schema import AdapterShape
-from composer.recipe.stages import Stage, TrainComposition, TrainLanguage, TrainTask
+from composer.recipe.schema import AdapterShape, Backbone, SampleBackbone
+from composer.recipe.stages import (
+    Evaluate,
+    Export,
+    Stage,
+    TrainComposition,
+    TrainLanguage,
+    TrainTask,
+)
 
 _BYTES_A_PARAMETER = 4  # float32
+_BYTES_TRAINED = 16  # the weight, its gradient, and two moments of the optimizer
+# Numbers a token, layer and hidden unit that are kept for the backward pass: inputs of products,
+# norms and non-linearities, the feed-forward's four times as wide. Forward alone frees most.
+_KEPT = {"train": 20, "score": 4}
+_PROCESS = 400 * 10**6  # bytes of a process that has imported torch and transformers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,15 +37,21 @@ class Cost:
 
     Attributes:
         parameters: That it trains; 0 for a stage that trains nothing.
+        total_parameters: Of all that is in memory: the backbone, frozen adapters, what is trained.
         has_head: Whether the head's are among them: the number of labels may not be known yet.
         bytes: Of its files; counted if it is done, estimated if not.
-        seconds: That it took the last time.
+        memory: In bytes, at its peak; where it was never measured, by formula.
+        seconds: From its start to its end.
+        basis: Where time and memory are from; see `composer.engine.expected`.
     """
 
     parameters: int | None
-    has_head: bool
-    bytes: int | None
-    seconds: float | None
+    total_parameters: int | None = None
+    has_head: bool = False
+    bytes: int | None = None
+    memory: int | None = None
+    seconds: float | None = None
+    basis: Basis | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,45 +62,107 @@ class LastResult:
     manifest: Manifest
 
 
-def stage_cost(
-    stage: Stage,
-    *,
-    backbone: BackboneShape | None,
-    shapes: Mapping[str, AdapterShape],
-    last: LastResult | None,
-    done: bool,
-    seconds: float | None,
-) -> Cost:
-    """Say what a stage takes.
+def backbone_parameters(backbone: Backbone, *, folder: Path, cache: Path) -> int:
+    """Count the weights of a backbone that is there, without reading them."""
+    if isinstance(backbone, SampleBackbone):
+        return SAMPLE_BACKBONES[backbone.name].parameters
+    place = backbone_folder(backbone, folder=folder, cache=cache)
+    return sum(one.type.elements for one in stored_tensors(place).values())
 
-    Args:
-        stage: Whatever it does.
-        backbone: None: not known yet.
+
+@dataclass
+class Costs:
+    """Counts stage after stage, needs first.
+
+    Attributes:
+        backbone: Its shape; None: not known yet.
+        parameters: Of the backbone; None likewise.
         shapes: Stage name -> the shape of the adapter that it trains.
-        last: The last result of its label.
-        done: Whether that is the result wanted now.
-        seconds: That it took the last time.
+        trained: Stage name -> how many parameters it trained, of stages counted so far.
     """
-    if not isinstance(stage, TrainLanguage | TrainTask | TrainComposition):
+
+    backbone: BackboneShape | None
+    parameters: int | None
+    shapes: Mapping[str, AdapterShape]
+    trained: dict[str, int | None] = field(default_factory=dict)
+
+    def count(
+        self,
+        stage: Stage,
+        *,
+        last: LastResult | None,
+        done: bool,
+        expected: Expected = UNKNOWN,
+    ) -> Cost:
+        """Say what a stage takes.
+
+        Args:
+            stage: Whatever it does.
+            last: The last result of its label.
+            done: Whether that is the result wanted now.
+            expected: Time and memory, as far as earlier runs tell.
+        """
         size = last.manifest.bytes if last else None
-        return Cost(parameters=0, has_head=False, bytes=size, seconds=seconds)
-    if done and last is not None:
+        parameters: int | None = 0
+        has_head = False
+        if not isinstance(stage, TrainLanguage | TrainTask | TrainComposition):
+            pass
+        elif done and last is not None:
+            parameters, has_head = _counted(last.folder), not isinstance(stage, TrainLanguage)
+        else:
+            parameters, has_head = self._formula(stage, last)
+            size = None if parameters is None else parameters * _BYTES_A_PARAMETER
+        self.trained[stage.name] = parameters
+        total = self._total(stage, parameters)
         return Cost(
-            parameters=_counted(last.folder),
-            has_head=not isinstance(stage, TrainLanguage),
-            bytes=last.manifest.bytes,
-            seconds=seconds,
+            parameters=parameters,
+            total_parameters=total,
+            has_head=has_head,
+            bytes=size,
+            memory=expected.memory or self._memory(stage, parameters, total),
+            seconds=expected.seconds,
+            basis=expected.basis,
         )
-    classes = None if isinstance(stage, TrainLanguage) else _classes(stage, last)
-    parameters = None
-    if backbone is not None:
-        parameters = trainable_parameters(stage, backbone=backbone, shapes=shapes, classes=classes)
-    return Cost(
-        parameters=parameters,
-        has_head=classes is not None,
-        bytes=None if parameters is None else parameters * _BYTES_A_PARAMETER,
-        seconds=seconds,
-    )
+
+    def _formula(
+        self, stage: TrainLanguage | TrainTask | TrainComposition, last: LastResult | None
+    ) -> tuple[int | None, bool]:
+        classes = None if isinstance(stage, TrainLanguage) else _classes(stage, last)
+        if self.backbone is None:
+            return None, classes is not None
+        counted = trainable_parameters(
+            stage, backbone=self.backbone, shapes=self.shapes, classes=classes
+        )
+        if counted == 0 and classes is None:
+            return None, False  # a head alone, of labels that are not known yet
+        return counted, classes is not None
+
+    def _total(self, stage: Stage, own: int | None) -> int | None:
+        needed = [self._of_need(name) for name in stage.needs if not _scores(name)]
+        counts = [self.parameters, own, *needed]
+        return None if None in counts else sum(one or 0 for one in counts)
+
+    def _of_need(self, name: str) -> int | None:
+        """Count what a need trained; of one that is stored, its adapter without the head."""
+        if name in self.trained or name not in self.shapes or self.backbone is None:
+            return self.trained.get(name)
+        return adapter_parameters(self.shapes[name], self.backbone)
+
+    def _memory(self, stage: Stage, own: int | None, total: int | None) -> int | None:
+        """Estimate the peak: weights, optimizer state, and what is kept of a batch."""
+        if total is None or self.backbone is None:
+            return None
+        weights = total * _BYTES_A_PARAMETER
+        if isinstance(stage, Export):
+            return _PROCESS + (3 if stage.precision else 1) * weights  # read, exported, quantised
+        kept = _KEPT["score" if isinstance(stage, Evaluate) else "train"]
+        numbers = stage.training.batch_tokens * self.backbone.hidden_size * self.backbone.layers
+        optimizer = (own or 0) * (_BYTES_TRAINED - _BYTES_A_PARAMETER)
+        return _PROCESS + weights + optimizer + numbers * kept * _BYTES_A_PARAMETER
+
+
+def _scores(name: str) -> bool:
+    return name.startswith("evaluation/")
 
 
 def _counted(folder: Path) -> int | None:

@@ -25,7 +25,7 @@ from composer.bundle.jsontext import parse_json
 from composer.engine.faults import disk_faults
 from composer.engine.plan import Plan
 from composer.engine.store import StoredResult
-from composer.errors import StoreError
+from composer.errors import Fault, RecipeError, StoreError, did_you_mean
 from composer.recipe.stages import Stage
 
 logger = logging.getLogger(__name__)
@@ -111,6 +111,20 @@ def read_lock(path: Path) -> Lock | None:
         raise StoreError(f"{path}: {where}: {first['msg']}; {_TAKE_BACK}") from error
 
 
+def needed_lock(path: Path) -> Lock:
+    """Read a lock file that must be there.
+
+    Raises:
+        RecipeError: There is none; the nearest beside it is named.
+    """
+    lock = read_lock(path)
+    if lock is None:
+        beside = [one.name for one in path.parent.glob(f"*{SUFFIX}")]
+        hint = f"; {did_you_mean(path.name, beside)}" if beside else ""
+        raise RecipeError([Fault(str(path), f"no such file{hint}")])
+    return lock
+
+
 def lock_of(plan: Plan) -> Lock:
     """Say what a plan is about to make; no outputs are known yet."""
     stages = {
@@ -160,10 +174,12 @@ class LockFile:
     Attributes:
         path: Where it is; None: nothing is written.
         lock: What it says now.
+        changed: Whether the file says something else.
     """
 
     path: Path | None
     lock: Lock
+    changed: bool = False
 
     @classmethod
     def start(cls, path: Path | None, lock: Lock) -> "LockFile":
@@ -179,12 +195,12 @@ class LockFile:
             for name, stage in lock.stages.items()
         }
         file = cls(path, lock.model_copy(update={"stages": stages}))
-        if file.lock != before:
-            file._write()
+        file.changed = file.lock != before
+        file.write()
         return file
 
     def note(self, name: str, outputs: str) -> None:
-        """Write what a stage has made; warn if it made something else before."""
+        """Take note of what a stage has made; warn if it made something else before."""
         stage = self.lock.stages[name]
         if stage.outputs == outputs:
             return
@@ -199,9 +215,11 @@ class LockFile:
             )
         noted = stage.model_copy(update={"outputs": outputs})
         self.lock = self.lock.model_copy(update={"stages": {**self.lock.stages, name: noted}})
-        self._write()
+        self.changed = True
 
-    def _write(self) -> None:
-        if self.path is not None:
+    def write(self) -> None:
+        """Write the file, if it says something else: all of it, so not for every stage of many."""
+        if self.path is not None and self.changed:
             with disk_faults(self.path, option="--lock PATH"):
                 write_json(self.path, self.lock.model_dump(mode="json"))
+        self.changed = False

@@ -9,35 +9,34 @@ What cannot be known yet, as a backbone that is not fetched, is None and prints 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
 from composer.bundle.fingerprint import Fingerprints
-from composer.data.digest import data_digest
 from composer.data.samples.backbones import default_cache
-from composer.engine.backbones import (
-    BackboneFacts,
-    backbone_facts,
-    backbone_folder,
-)
-from composer.engine.cost import Cost, LastResult, stage_cost
+from composer.engine.backbones import BackboneFacts, backbone_folder
+from composer.engine.cost import Cost, Costs, LastResult, backbone_parameters
+from composer.engine.expected import Expectations
 from composer.engine.faults import DamagedError
 from composer.engine.machine import Resolved, resolve_precision, versions
-from composer.engine.reasons import differences
+from composer.engine.ready import data_digests, data_used, known_backbone
+from composer.engine.reasons import GONE, NEVER_MADE, Known, Reason, differences, told
 from composer.engine.record import Record, read_record, read_stage, stage_settings
-from composer.engine.refs import get_ref
+from composer.engine.refs import all_refs, get_ref
 from composer.engine.store import Store
-from composer.engine.timings import read_seconds
+from composer.engine.timings import read_measured
 from composer.engine.wanted import Wanted
-from composer.errors import BackboneError, DataError, Fault, RecipeError, StoreError
+from composer.errors import StoreError
 from composer.recipe.fit import shapes_of
 from composer.recipe.keys import stage_key
-from composer.recipe.schema import AdapterShape, DataSource
-from composer.recipe.stages import Export, Stage, TrainLanguage, TrainTask
+from composer.recipe.origins import recipe_key
+from composer.recipe.schema import AdapterShape
+from composer.recipe.stages import Stage, TrainLanguage, TrainTask
 
 State = Literal["run", "done", "stale"]
 
-UNFETCHED = "unknown until the backbone is fetched"
+UNFETCHED = told("unknown until the backbone is fetched")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +58,7 @@ class PlannedStage:
     key: str | None
     record: Record | None
     state: State
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     cost: Cost
 
 
@@ -83,6 +82,11 @@ class Plan:
     precision: Resolved
     versions: Mapping[str, str]
 
+    @cached_property
+    def by_name(self) -> Mapping[str, PlannedStage]:
+        """Give each stage by its name."""
+        return {one.stage.name: one for one in self.stages}
+
 
 def make_plan(
     wanted: Wanted, store: Store, *, cache: Path | None = None, fetch: bool = False
@@ -102,26 +106,8 @@ def make_plan(
     cache = cache or default_cache()
     if fetch:
         backbone_folder(wanted.backbone, folder=wanted.folder, cache=cache)
-    facts = backbone_facts(wanted.backbone, folder=wanted.folder, cache=cache)
-    _check_backbone(wanted, facts)
+    facts = known_backbone(wanted, cache=cache)
     return _Planner(wanted, store, cache=cache, facts=facts).plan()
-
-
-def _check_backbone(wanted: Wanted, facts: BackboneFacts | None) -> None:
-    if facts is None:
-        return
-    if facts.shape is not None and (faults := wanted.fit(facts.shape)):
-        raise RecipeError(faults)
-    trained_on = wanted.fingerprints
-    if trained_on is not None and trained_on != facts.fingerprints:
-        raise BackboneError(
-            f"backbone: its fingerprint is {_short(facts.fingerprints)}, the stored adapters were "
-            f"trained on {_short(trained_on)}; give the backbone that they were trained on"
-        )
-
-
-def _short(fingerprints: Fingerprints) -> str:
-    return f"{fingerprints.body[:12]} (vocabulary {fingerprints.vocabulary[:12]})"
 
 
 class _Planner:
@@ -133,14 +119,14 @@ class _Planner:
         self.wanted, self.store, self.cache, self.facts = wanted, store, cache, facts
         self.precision = resolve_precision(wanted.backbone.precision)
         self.versions = versions()
-        self.seconds = read_seconds(store)
+        self.expected = Expectations(store, read_measured(store))
         self.keys = dict(wanted.stored)
         self.states: dict[str, State] = {}
-        self.shapes = {**_stored_shapes(wanted.stored, store), **shapes_of(wanted.stages)}
-        self.digests: dict[tuple[DataSource, tuple[str, ...]], str] = {}
+        self.before: dict[str, str] = {}  # key that a label had -> its stage
+        self.digests = data_digests(wanted)
+        self.costs = self._costs()
 
     def plan(self) -> Plan:
-        self._digest_data()
         return Plan(
             wanted=self.wanted,
             stages=tuple(self._plan_stage(stage) for stage in self.wanted.stages),
@@ -150,23 +136,19 @@ class _Planner:
             versions=self.versions,
         )
 
-    def _digest_data(self) -> None:
-        """Digest the data of all stages; say all that is wrong with any of it at once."""
-        faults: list[Fault] = []
-        for stage in self.wanted.stages:
-            if isinstance(stage, Export) or (use := _data_of(stage)) in self.digests:
-                continue
-            try:
-                self.digests[use] = data_digest(
-                    use[0],
-                    languages=use[1],
-                    folder=self.wanted.folder,
-                    outside=self.wanted.outside,
-                )
-            except DataError as error:
-                faults += error.faults
-        if faults:
-            raise DataError(dict.fromkeys(faults))
+    def _costs(self) -> Costs:
+        stored = _stored_shapes(self.wanted.stored, self.store)
+        shape, parameters = None, None
+        if self.facts is not None:
+            shape = self.facts.shape
+            parameters = backbone_parameters(
+                self.wanted.backbone, folder=self.wanted.folder, cache=self.cache
+            )
+        return Costs(
+            backbone=shape,
+            parameters=parameters,
+            shapes={**stored, **shapes_of(self.wanted.stages)},
+        )
 
     def _plan_stage(self, stage: Stage) -> PlannedStage:
         if self.facts is None:
@@ -177,7 +159,7 @@ class _Planner:
                 record=None,
                 state="run",
                 reasons=(UNFETCHED,),
-                cost=self._cost(stage, last=None, done=False, keys=()),
+                cost=self.costs.count(stage, last=None, done=False),
             )
         needs = {name: self.keys[name] for name in stage.needs}
         record = self._record(stage, needs, self.facts.fingerprints)
@@ -194,10 +176,11 @@ class _Planner:
         return planned
 
     def _record(self, stage: Stage, needs: Mapping[str, str], fingerprints: Fingerprints) -> Record:
+        used = data_used(stage)
         return Record(
             settings=stage_settings(stage, needs),
             needs=tuple(sorted(set(needs.values()))),
-            data_digest="" if isinstance(stage, Export) else self.digests[_data_of(stage)],
+            data_digest=self.digests[used] if used else "",
             backbone=self.wanted.backbone,
             fingerprints=fingerprints,
             precision=self.precision,
@@ -210,20 +193,22 @@ class _Planner:
         """Compare a stage with the result of its key, or with the last one of its label."""
         ref = get_ref(self.store, self.wanted.recipe, stage.name)
         before = ref.key if ref else key
+        self.before[before] = stage.name
         last, damage = None, None
         try:
-            last = self._look(key) or self._look(before)
+            last = self._look(key) or (self._look(before) if before != key else None)
         except DamagedError as fault:
-            damage = str(fault)
+            damage = told(str(fault))
         done = last is not None and last.manifest.key == key
         state: State = "run"
-        reasons: tuple[str, ...] = (damage,) if damage else ("never made",)
+        reasons: tuple[Reason, ...] = (damage or NEVER_MADE,)
         if done:
             state, reasons = "done", ()
         elif last is not None:
-            state, reasons = "stale", self._reasons(last, record, needs)
+            state, reasons = "stale", self._reasons(stage, last, record, needs)
         elif ref is not None and damage is None:
-            reasons = ("its result is gone from the store",)
+            reasons = (GONE,)
+        expected = self.expected.of(stage, record, key=key, last=before)
         return PlannedStage(
             stage=stage,
             needs=needs,
@@ -231,41 +216,36 @@ class _Planner:
             record=record,
             state=state,
             reasons=reasons,
-            cost=self._cost(stage, last=last, done=done, keys=(before, key)),
+            cost=self.costs.count(stage, last=last, done=done, expected=expected),
         )
 
     def _reasons(
-        self, last: LastResult, record: Record, needs: Mapping[str, str]
-    ) -> tuple[str, ...]:
-        anew = {name: key for name, key in needs.items() if self.states.get(name) != "done"}
+        self, stage: Stage, last: LastResult, record: Record, needs: Mapping[str, str]
+    ) -> tuple[Reason, ...]:
+        named = {key: name for name, key in needs.items()}
         try:
-            return differences(read_record(last.manifest), record, anew=anew)
+            old = read_record(last.manifest)
+            known = Known(
+                anew={key: name for key, name in named.items() if self.states.get(name) != "done"},
+                now=named,
+                before=self._names_before(old, named),
+                key_of=partial(recipe_key, self.wanted.values, stage.name),
+            )
+            return differences(old, record, known)
         except StoreError as fault:  # the last result is another version's, and no fault now
-            return (str(fault),)
+            return (told(str(fault)),)
+
+    def _names_before(self, old: Record, named: Mapping[str, str]) -> dict[str, str]:
+        """Name what a result rests on, also by the labels of stages that are in no plan now."""
+        if any(key not in self.before and key not in named for key in old.needs):
+            mine = [ref for ref in all_refs(self.store) if ref.recipe == self.wanted.recipe]
+            self.before = {**{ref.key: ref.stage for ref in mine}, **self.before}
+        return {key: self.before[key] for key in old.needs if key in self.before}
 
     def _look(self, key: str) -> LastResult | None:
         # The cost is read from small files of a result; they are checked, the weights are not.
         folder, manifest = self.store.find(key), self.store.peek(key, contents=".json")
         return LastResult(folder=folder, manifest=manifest) if folder and manifest else None
-
-    def _cost(
-        self, stage: Stage, *, last: LastResult | None, done: bool, keys: tuple[str, ...]
-    ) -> Cost:
-        known = [self.seconds[key] for key in keys if key in self.seconds]
-        return stage_cost(
-            stage,
-            backbone=self.facts.shape if self.facts else None,
-            shapes=self.shapes,
-            last=last,
-            done=done,
-            seconds=known[-1] if known else None,
-        )
-
-
-def _data_of(stage: Stage) -> tuple[DataSource, tuple[str, ...]]:
-    if isinstance(stage, Export):
-        raise TypeError(f"{stage.name} reads no data")
-    return stage.data.source, stage.data.languages
 
 
 def _stored_shapes(stored: Mapping[str, str], store: Store) -> dict[str, AdapterShape]:

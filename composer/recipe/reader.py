@@ -4,13 +4,12 @@
     home.yaml:9:31: tasks.intent.adapter: no adapter is named 'tusk'; did you mean 'task'?
     --set training.epoch=1: training.epoch: unknown key; did you mean 'epochs'?
 
-A profile is merged over the recipe, then the changes in their order: mappings merge deeply,
-lists replace, `null` takes a key away. Profiles that are not used are checked as well.
+What the recipe includes is merged under it (`composer.recipe.includes`), a profile over it, then
+the changes in their order: mappings merge deeply, lists replace, `null` takes a key away.
+Profiles that are not used are checked as well.
 """
 
-import os
 import re
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -18,8 +17,9 @@ from typing import get_origin
 
 from composer.errors import Fault, RecipeError
 from composer.recipe.checks import examine
-from composer.recipe.documents import MAX_BYTES, read_document, read_value
+from composer.recipe.documents import read_value
 from composer.recipe.findings import MAX_FAULTS, Finding, Path, dotted, nearest, show
+from composer.recipe.includes import INCLUDE, read_included
 from composer.recipe.paths import check_paths
 from composer.recipe.schema import Recipe
 from composer.recipe.tree import (
@@ -74,17 +74,17 @@ def read_recipe(
         RecipeError: With every fault that was found.
     """
     path = FilePath(path)
-    document = read_document(_content(path), str(path))
-    faults = list(document.faults)
-    root = document.root
+    read = read_included(path)
+    faults = list(read.faults)
+    root = read.root
     if profile is not None:
         root = _with_profile(root, profile, faults)
     for change in changes:
         root = _with_change(root, change, faults)
     found, leading_out = examine(_plain(root)), list(check_paths(_plain(root)))
-    written = [one for one in leading_out if place_of(root, one.path).source == str(path)]
+    written = [one for one in leading_out if place_of(root, one.path).source in read.sources]
     faults += faults_of(root, [*found.findings, *written])
-    faults += _faults_of_profiles(document.root, used=profile)
+    faults += _faults_of_profiles(read.root, used=profile)
     if faults or found.recipe is None:
         raise RecipeError(_in_order(faults))
     return LoadedRecipe(found.recipe, path.parent, bool(leading_out), root)
@@ -112,21 +112,6 @@ def recipe_from(
     if faults or found.recipe is None:
         raise RecipeError(dict.fromkeys(faults))
     return found.recipe
-
-
-def _content(path: FilePath) -> bytes:
-    try:
-        with open(path, "rb", opener=_open_at_once) as file:
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        reason = getattr(error, "strerror", None) or error
-        raise RecipeError([Fault(str(path), f"cannot be read: {reason}")]) from error
-    raise RecipeError([Fault(str(path), "is not a file; a pipe or a device holds no recipe")])
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for its writer
 
 
 def _plain(root: Node) -> dict[str, object]:
@@ -163,9 +148,10 @@ def _faults_of_profiles(root: Node, *, used: str | None) -> list[Fault]:
     before = set(_findings(root)) if unused else set()
     faults: list[Fault] = []
     for name, profile in profiles.items():
-        nested = profile.value.get("profiles") if isinstance(profile.value, dict) else None
-        if nested:
-            faults.append(Fault(str(nested.key), "a profile holds no profiles"))
+        for key in ("profiles", INCLUDE):
+            nested = profile.value.get(key) if isinstance(profile.value, dict) else None
+            if nested:
+                faults.append(Fault(str(nested.key), f"a profile holds no `{key}`"))
         if name not in unused:
             continue
         whole = _merged_profile(root, profile)
@@ -207,8 +193,8 @@ def _refused_change(root: Node, path: tuple[str, ...], *, given: bool) -> str | 
     """Say why a change cannot be merged; keys that are only misspelt are found later."""
     if not given or not all(path):
         return "write key=value, with dots between keys, such as training.epochs=1"
-    if path[0] == "profiles":
-        return "profiles are merged before this change; change the recipe itself"
+    if path[0] in ("profiles", INCLUDE):
+        return f"`{path[0]}` is read before this change; change the recipe itself"
     node = root
     for depth, key in enumerate(path[:-1]):
         child = node.child(key)

@@ -78,3 +78,17 @@ def duration(seconds: float | None) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+
+
+def age(seconds: float | None) -> str:
+    """Write how long ago something was, in its largest unit.
+
+    >>> age(42), age(7300), age(200_000), age(None)
+    ('42 s', '2 h', '2 d', '-')
+    """
+    if seconds is None:
+        return "-"
+    for unit, scale in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= scale:
+            return f"{int(seconds // scale)} {unit}"
+    return f"{int(seconds)} s"

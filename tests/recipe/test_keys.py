@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 
 from composer.recipe.expand import expand
-from composer.recipe.keys import key_of, stage_key, stage_reasons, stage_settings
+from composer.recipe.keys import Change, changed_settings, key_of, stage_key, stage_settings
 from composer.recipe.reader import recipe_from
 from composer.recipe.schema import Recipe
 from tests.recipe.recipes import SOUND, load, recipe_of
@@ -263,30 +263,37 @@ def test_the_reasons_name_the_settings_that_differ(tmp_path: Path):
         "assistant/text": "assistant/other",
     }
     new = settings_of(recipe_of(tmp_path, changes), "task/intent")
-    reasons = stage_reasons(old, json.loads(json.dumps(new)))
-    over = {reason.split(":")[0] for reason in reasons if reason.startswith("over")}
+    changes_found = changed_settings(old, json.loads(json.dumps(new)))
+    over = {one.path for one in changes_found if one.path.startswith("over")}
     assert over == {"over.de", "over.en"}
-    assert [reason for reason in reasons if not reason.startswith("over")] == [
-        'data.languages: ["en", "de"] -> ["en"]',
-        'shape.kind: "madapter" -> "bottleneck"',
-        "shape.middle_layers: 1 -> absent",
-        'task.labels: null -> ["a", "b"]',
-        "training.epochs: 8 -> 4",
-        "training.learning_rate: 0.001 -> 0.0001",
+    assert [one for one in changes_found if not one.path.startswith("over")] == [
+        Change("data.languages", '["en", "de"]', '["en"]'),
+        Change("shape.kind", '"madapter"', '"bottleneck"'),
+        Change("shape.middle_layers", "1", None),
+        Change("task.labels", "null", '["a", "b"]'),
+        Change("training.epochs", "8", "4"),
+        Change("training.learning_rate", "0.001", "0.0001"),
     ]
 
 
-def test_digests_are_shortened_in_reasons():
-    old, new = {"data": {"digest": "a" * 64}}, {"data": {"digest": "b" * 64}}
-    assert stage_reasons(old, new) == ["data.digest: aaaaaaaa -> bbbbbbbb"]
-
-
-def test_equal_settings_have_no_reasons(tmp_path: Path):
+def test_in_equal_settings_nothing_has_changed(tmp_path: Path):
     settings = settings_of(recipe_of(tmp_path), "bundle/box")
-    assert stage_reasons(settings, json.loads(json.dumps(settings))) == []
+    assert changed_settings(settings, json.loads(json.dumps(settings))) == []
 
 
-def test_reasons_reach_into_the_compositions_of_a_bundle(tmp_path: Path):
+def test_changes_reach_into_the_compositions_of_a_bundle_by_name(tmp_path: Path):
     old = settings_of(recipe_of(tmp_path), "bundle/box")
     new = settings_of(recipe_of(tmp_path, {"[mad-x, domain]": "[domain, mad-x]"}), "bundle/box")
-    assert 'compositions.0.name: "mad-x:de" -> "domain"' in stage_reasons(old, new)
+    names = ('["mad-x:de", "mad-x:ru", "domain"]', '["domain", "mad-x:de", "mad-x:ru"]')
+    assert changed_settings(old, new) == [Change("compositions", *names)]
+
+
+def test_what_a_bundle_holds_no_more_is_said_once(tmp_path: Path):
+    old = settings_of(recipe_of(tmp_path), "bundle/box")
+    new = settings_of(recipe_of(tmp_path, {"[mad-x, domain]": "[mad-x]"}), "bundle/box")
+    found = changed_settings(old, new)
+    assert (
+        Change("compositions", '["mad-x:de", "mad-x:ru", "domain"]', '["mad-x:de", "mad-x:ru"]')
+        in found
+    )
+    assert not [one for one in found if one.path.startswith("compositions.domain")]

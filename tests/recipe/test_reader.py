@@ -161,7 +161,7 @@ def test_an_unknown_profile_is_a_fault_with_the_nearest_name(tmp_path: Path):
             "home.yaml:13:57: languages.adapter: no adapter is named 'thin'; "
             "known: low, task (with profile 'smoke')",
         ),
-        ("{profiles: {a: {}}}", "home.yaml:29:11: a profile holds no profiles"),
+        ("{profiles: {a: {}}}", "home.yaml:29:11: a profile holds no `profiles`"),
         ("5", "home.yaml:29:10: profiles.smoke: must be a mapping, not 5"),
     ],
 )
@@ -221,7 +221,7 @@ def test_changes_are_merged_in_their_order_over_the_profile(tmp_path: Path):
         ("training.epochs=!x 1", "tag '!x'; a recipe has no tags"),
         ("training.epochs={a: 1, a: 2}", "the key 'a' is given twice"),
         ("training.epochs=\x00", "control character U+0000"),
-        ("profiles.smoke.training.epochs=2", "profiles are merged before this change"),
+        ("profiles.smoke.training.epochs=2", "`profiles` is read before this change"),
         ("training.epochs=", "training.epochs: must be a whole number"),
     ],
 )

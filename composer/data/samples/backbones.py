@@ -46,6 +46,7 @@ class SampleBackboneInfo:
         hidden_size: Numbers a token.
         layers: Transformer layers.
         max_tokens: Longest input, special tokens included.
+        parameters: Numbers in its weights.
         licence: Of the weights, as an SPDX expression.
         note: What to know before using it.
     """
@@ -60,6 +61,7 @@ class SampleBackboneInfo:
     hidden_size: int
     layers: int
     max_tokens: int
+    parameters: int
     licence: str
     note: str
 
@@ -81,6 +83,7 @@ SAMPLE_BACKBONES: Mapping[str, SampleBackboneInfo] = {
         hidden_size=384,
         layers=12,
         max_tokens=512,
+        parameters=117_505_920,
         licence="MIT",
         note="100 languages; a 4-bit copy of the original, whose weights it does not equal",
     ),
@@ -111,6 +114,7 @@ SAMPLE_BACKBONES: Mapping[str, SampleBackboneInfo] = {
         hidden_size=384,
         layers=6,
         max_tokens=512,
+        parameters=22_565_376,
         licence="Apache-2.0",
         note="English; the original's own files; it was trained on at most 256 tokens",
     ),
