@@ -25,7 +25,7 @@ from typing import Any
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 PLOT = HERE.parent / "docs" / "growth.svg"
-SCRIPTS = ("train", "fusion", "inference", "memory", "cli", "growth", "device")
+SCRIPTS = ("train", "parts", "fusion", "inference", "memory", "cli", "growth", "device")
 LONGER = ("scores",)  # by `make bench-scores` alone
 MORE = {"growth": ["--plot", str(PLOT)]}
 

@@ -30,7 +30,7 @@ from composer.bundle.files import (
     sync_folder,
     write_json,
 )
-from composer.bundle.jsontext import canonical_json, parse_json
+from composer.bundle.jsontext import canonical_json, is_canonical, parse_json
 from composer.engine.faults import DamagedError
 from composer.errors import StoreError
 
@@ -118,7 +118,8 @@ def read_manifest(folder: Path) -> Manifest:
 
 def write_sealed(path: Path, values: dict[str, object]) -> None:
     """Write values, their format among them, with a digest of them all."""
-    write_json(path, {**values, "digest": _digest(values)})
+    digest = hashlib.sha256(canonical_json(values)).hexdigest()
+    write_json(path, {**values, "digest": digest})
 
 
 def read_sealed(path: Path) -> dict[str, object]:
@@ -130,7 +131,7 @@ def read_sealed(path: Path) -> dict[str, object]:
     """
     data = read_bytes(path, JSON_LIMIT, error=DamagedError)
     values: dict[str, object] = parse_json(data, place=str(path), error=DamagedError)
-    if canonical_json(values) != data or values.pop("digest", None) != _digest(values):
+    if not is_canonical(data, values) or values.pop("digest", None) != _digest_in(data):
         raise DamagedError(f"{path} is damaged: its digest is another")
     if values.get("format") != FORMAT:
         raise StoreError(
@@ -192,5 +193,11 @@ def _hash(path: Path, *, sync: bool = False) -> str:
     return digest
 
 
-def _digest(values: dict[str, object]) -> str:
-    return hashlib.sha256(canonical_json(values)).hexdigest()
+def _digest_in(data: bytes) -> str:
+    """Digest a sealed file without the line of its digest, which is how it was made.
+
+    What is spelt canonically has one line that begins so: texts hold no line breaks, and what is
+    further inside stands further to the right. `format` follows it, so a comma ends it.
+    """
+    before, found, after = data.partition(b'\n  "digest": ')
+    return hashlib.sha256(before + after[after.find(b"\n") :] if found else data).hexdigest()

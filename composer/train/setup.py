@@ -28,7 +28,7 @@ def prepare(training: Training, context: StageContext, *, precision: str | None 
     Raises:
         BackboneError: The folder does not hold the backbone that the stage was planned for.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     torch.set_num_threads(training.threads)
     limit = context.backbone.max_tokens
     wanted = precision or context.precision
@@ -50,7 +50,7 @@ def encoder_for(backbone: Backbone) -> Encoder:
 
 
 @lru_cache(maxsize=1)
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Let glibc keep large blocks that are freed, as the next step asks for the same again.
 
     Without it each activation is mapped, zeroed and unmapped anew: a third of a step's time.
