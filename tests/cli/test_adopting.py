@@ -198,7 +198,7 @@ def test_an_age_that_is_none_is_refused(fresh: Path):
 def test_a_store_that_cannot_be_is_told_by_every_command(fresh: Path, command: tuple[str, ...]):
     outcome = composer(fresh, *command, "--store", "s3n://bucket/x")
     assert outcome.status == 2
-    assert "--store: no store can be kept on 's3n'://; did you mean 's3" in outcome.err
+    assert "--store: no store can be kept on 's3n://'; did you mean 's3" in outcome.err
     outcome = composer(fresh, *command, "--store", "s3://me:hunter2@bucket/x")
     assert outcome.status == 2
     assert "a password in a URL" in outcome.err

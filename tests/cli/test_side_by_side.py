@@ -70,8 +70,8 @@ def test_a_run_of_two_jobs_that_is_stopped_or_killed_goes_on_to_the_same_bytes(
 
 
 def test_a_run_writes_its_events_into_the_store(ran: Path):
-    (log,) = (ran / STORE / "logs" / "runs").iterdir()
-    events = read_events(log)
+    logs = [read_events(path) for path in (ran / STORE / "logs" / "runs").iterdir()]
+    (events,) = [log for log in logs if any(one["event"] == "made" for one in log)]
     assert [events[0]["event"], events[-1]["event"]] == ["run", "end"]
     assert events[0]["command"] == "composer run home.yaml"
     made = [one["stage"] for one in events if one["event"] == "made"]

@@ -455,8 +455,8 @@ def test_a_kill_before_any_operation_at_the_url_loses_nothing_and_publishes_once
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("gss://bucket/x", r"--store: no store can be kept on 'gss'://; did you mean 'gs'"),
-        ("http://host/x", r"no store can be kept on 'http'://; known: "),
+        ("gss://bucket/x", r"--store: no store can be kept on 'gss://'; did you mean 'gs'"),
+        ("http://host/x", r"no store can be kept on 'http://'; known: "),
         ("s3://", r"write s3://BUCKET/FOLDER"),
         ("s3://bucket/../x", r"write s3://BUCKET/FOLDER"),
         ("file://host/x", r"write file:///FOLDER"),

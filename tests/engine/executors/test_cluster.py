@@ -157,15 +157,41 @@ def test_a_run_on_a_cluster_is_stopped_after_checkpoints_and_retries_lost_worker
     check_clean(store.folder)
 
 
-@pytest.mark.slow  # Ray tries for a minute or more
 @pytest.mark.filterwarnings("ignore")
-def test_an_address_where_no_cluster_is_is_told(plan: Plan, store: Store, folder: Path):
+def test_an_address_where_no_cluster_is_is_told_without_trying_for_minutes(
+    plan: Plan, store: Store, monkeypatch: pytest.MonkeyPatch
+):
     pytest.importorskip("ray")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setattr("ray.init", lambda **_: pytest.fail("Ray was asked to join"))
     options = RunOptions(executor=RayCluster(address=address).executor)
     with pytest.raises(RunError, match=rf"no Ray cluster can be joined at {address} .*ray start"):
+        run_stages(plan, store, options)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_an_address_where_something_else_listens_is_told_after_one_try(plan: Plan, store: Store):
+    pytest.importorskip("ray")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        options = RunOptions(executor=RayCluster(address=address).executor)
+        with pytest.raises(RunError, match=rf"no Ray cluster can be joined at {address} "):
+            run_stages(plan, store, options)
+    assert "RAY_gcs_server_port_wait_time_s" not in os.environ
+
+
+@pytest.mark.parametrize(
+    "address", ["10.0.0.1", "ray://127.0.0.1:10001", "here:port", ":1", "a:65536"]
+)
+def test_an_address_that_is_none_is_refused(plan: Plan, store: Store, address: str):
+    pytest.importorskip("ray")
+    options = RunOptions(executor=RayCluster(address=address).executor)
+    with pytest.raises(RunError, match=r"is no HOST:PORT, for example 127\.0\.0\.1:6379"):
         run_stages(plan, store, options)
 
 
