@@ -97,7 +97,7 @@ def open_remote(url: str) -> Remote:
     scheme = parts.scheme.lower()
     if scheme not in _PACKAGES:
         hint = did_you_mean(scheme, _PACKAGES)
-        raise _fault(f"no store can be kept on {scheme[:40]!r}://; {hint}")
+        raise _fault(f"no store can be kept on {f'{scheme[:40]}://'!r}; {hint}")
     if "@" in parts.netloc and ":" in parts.netloc.rpartition("@")[0]:
         raise _fault(
             f"{scheme}://{parts.netloc.rpartition('@')[2]}: a password in a URL ends up in logs; "

@@ -188,7 +188,7 @@ class _Run:
                 self._tidy(key)
                 self._settle(name, result, kind="found")
                 return True
-            task = self._task(planned, patient=self._alone)
+            task = self._task(planned, patient=False)
             if executor.fits(task):
                 executor.start(task)
                 return True

@@ -152,6 +152,8 @@ def _flat(value: object, names: Mapping[str, str], path: str = "") -> dict[str, 
 
 
 def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()  # as recipes have it
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list | tuple):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from composer.bundle.jsontext import DEPTH_LIMIT, canonical_json, parse_json
+from composer.bundle.jsontext import DEPTH_LIMIT, canonical_json, is_canonical, parse_json
 from composer.errors import BundleError, ComposerError, StoreError
 
 SCALARS = (
@@ -30,6 +30,8 @@ def test_canonical_json_reads_back_the_same_and_spells_the_same(value: dict[str,
     read = parse_json(data, place="x")
     assert read == value
     assert canonical_json(read) == data
+    assert is_canonical(data, read)
+    assert not is_canonical(data + b" ", read)
 
 
 @settings(deadline=None)

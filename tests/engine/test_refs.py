@@ -1,3 +1,4 @@
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -127,6 +128,32 @@ def test_a_label_of_no_key_leads_nowhere_and_hinders_nothing(
     assert get_ref(store, "shop", "task/intent") is None
     assert "is no key" in caplog.text
     assert resolve(store, "intent").key == KEYS["a"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('  "format": 1,', '  "format":  1,'),
+        ('  "format": 1,\n', ' "format": 1,\n'),
+        ('{\n  "about"', '{\n\n  "about"'),
+        ('"shop"', '"\\u0073hop"'),
+        ('"shop"', '"shops"'),
+    ],
+)
+def test_a_label_of_another_spelling_is_refused_though_its_digest_is_right(
+    store: Store, old: str, new: str, caplog: pytest.LogCaptureFixture
+):
+    path = store.folder / "refs" / "home" / "task" / "intent.json"
+    write_sealed(path, {"format": 1, "key": KEYS["b"], "about": {"folder": "shop"}})
+    lines = path.read_text().splitlines(keepends=True)
+    rest = "".join(line for line in lines if not line.startswith('  "digest"'))
+    assert old in rest
+    forged = rest.replace(old, new)
+    sealed = rest if new == '"shops"' else forged
+    digest = f'  "digest": "{hashlib.sha256(sealed.encode()).hexdigest()}",\n'
+    path.write_text(forged.replace('  "key"', f'{digest}  "key"'))
+    assert get_ref(store, "home", "task/intent") is None
+    assert "is damaged" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["...json", "..json", "a\\b.json", "c:d.json", "a\nb.json"])

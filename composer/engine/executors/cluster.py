@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from composer.bundle.jsontext import one_line
 from composer.engine.executors.base import carry_out
 from composer.engine.failures import failure_of
 from composer.engine.machine import versions
@@ -37,6 +38,9 @@ _QUIET = ("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
 # Ray takes "127.0.0.1" for this machine's address in its network, where a cluster that is bound
 # to loopback does not listen; it leaves it as it is where it believes that no cluster is allowed.
 _LOOPBACK = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+_ANSWER_SECONDS = 10.0  # that a cluster's port may take to answer
+# Ray tries 20 times, 40 seconds each, to talk to what listens and is no cluster.
+_TRIES = "RAY_gcs_server_port_wait_time_s"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,19 +304,39 @@ def _imported(address: str | None = None) -> Any:
 
 
 def _join(ray: Any, address: str | None) -> None:
+    if known := address or os.environ.get("RAY_ADDRESS"):
+        _check_answers(known)
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    tries = os.environ.get(_TRIES)
+    os.environ[_TRIES] = tries or "1"
     try:
         ray.init(address=address or "auto", configure_logging=False, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        named = f"at {address}" if address else "on this machine"
-        raise RunError(
-            f"no Ray cluster can be joined {named} ({error}); begin one with: ray start --head, "
-            "and give its address with --address HOST:PORT"
-        ) from error
+        raise _no_cluster(f"at {address}" if address else "on this machine", error) from error
     finally:
+        if tries is None:
+            del os.environ[_TRIES]  # a cluster that is begun reads it too
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():
                 signal.signal(number, handler)  # Ray has set its own
+
+
+def _check_answers(address: str) -> None:
+    """Refuse an address where nothing listens, which Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdecimal() or int(port) >= 2**16:
+        raise RunError(f"--address {address!r} is no HOST:PORT, for example 127.0.0.1:6379")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+    except OSError as error:
+        raise _no_cluster(f"at {address}", error) from error
+
+
+def _no_cluster(where: str, error: Exception) -> RunError:
+    return RunError(
+        f"no Ray cluster can be joined {where} ({one_line(str(error))}); begin one with: "
+        "ray start --head, and give its address with --address HOST:PORT"
+    )
 
 
 def _seen_from_anywhere(frame: Frame) -> Frame:
