@@ -2,9 +2,10 @@
 
     python benchmarks/inference.py [--json] [--runs 5]
 
-BERT of base size, batches of 16 texts of 64 tokens, Pfeiffer adapters of width 48, folded as a
-bundle holds them; Houlsby beside them, and `adapters` beside both, over its own plain backbone.
-Then one batch whose rows have 8 different adapters, over the same batch with one adapter.
+BERT of base size in float32, in which composer always predicts, batches of 16 texts of 64 tokens,
+Pfeiffer adapters of width 48, folded as a bundle holds them; Houlsby beside them, and `adapters`
+beside both, over its own plain backbone. Then one batch whose rows have 8 different adapters, over
+the same batch with one adapter.
 """
 
 import tempfile
@@ -28,7 +29,7 @@ PROMISED = {2: 1.10, 8: 1.25, 16: 1.40}
 SPLIT = 8
 SPLIT_PROMISED = 1.15
 SHAPES = {"Pfeiffer": ours.LOW, "Houlsby": ours.HIGH}
-PLACES = {"bfloat16": ("Pfeiffer", "Houlsby"), "float32": ("Pfeiffer",)}
+PRECISION = "float32"
 
 
 def main() -> None:
@@ -43,21 +44,15 @@ def main() -> None:
 def measure(folder: Path, runs: int = RUNS) -> Report:
     """Predict on all sides in turn."""
     at = write_bert_base(folder / "backbone")
-    precision = ours.Workplace(backbone=at, folder=folder).precision
-    rows = [
-        found
-        for chosen in dict.fromkeys([precision, "float32"])
-        for found in composer_rows(at, chosen, runs)
-    ]
-    rows += adapters_rows(at, folder, runs)
+    rows = [*composer_rows(at, runs), *adapters_rows(at, folder, runs)]
     headline = next(one for one in rows if one.what.startswith("fusion of 8"))
     question = f"{__doc__.splitlines()[0]} {TEXTS} texts of {TOKENS} tokens."
     return Report(question=question, rows=rows, ratio=headline.ratio)
 
 
-def composer_rows(at: Path, precision: str, runs: int) -> list[Row]:
+def composer_rows(at: Path, runs: int) -> list[Row]:
     """Compare composer's compositions with its plain backbone."""
-    backbone = open_backbone(at, precision=precision)
+    backbone = open_backbone(at, precision=PRECISION)
     batch = ours.random_rows(TEXTS, TOKENS)
 
     def predicts(expression: str, shape: str = "Pfeiffer") -> Callable[[], object]:
@@ -65,7 +60,7 @@ def composer_rows(at: Path, precision: str, runs: int) -> list[Row]:
         return lambda: one.logits(batch)
 
     sides = {"plain": predicts("none"), "one": predicts("a0"), "split": split(backbone, batch)}
-    for shape in PLACES[precision]:
+    for shape in SHAPES:
         for members in PROMISED:
             expression = f"fuse({', '.join(f'a{number}' for number in range(members))})"
             sides[f"fusion of {members}, {shape}"] = predicts(expression, shape)
@@ -73,7 +68,7 @@ def composer_rows(at: Path, precision: str, runs: int) -> list[Row]:
     plain = seconds["plain"]
     rows = [
         row(
-            f"{name}, {precision}" if name != "one" else f"one adapter, {precision}",
+            name if name != "one" else "one adapter",
             ratios(taken, plain),
             over="plain backbone",
             most=_promised(name),
@@ -82,7 +77,7 @@ def composer_rows(at: Path, precision: str, runs: int) -> list[Row]:
         for name, taken in seconds.items()
         if name not in ("plain", "split")
     ]
-    return [*rows, _split_row(seconds, precision)]
+    return [*rows, _split_row(seconds)]
 
 
 def split(backbone: Backbone, rows: list[Encoded]) -> Callable[[], object]:
@@ -123,7 +118,7 @@ def adapters_rows(at: Path, folder: Path, runs: int) -> list[Row]:
     seconds = in_turn({name: timed(predicts(one)) for name, one in models.items()}, runs=runs)
     rows = [
         row(
-            f"{name}, Pfeiffer, float32" if name != "one" else "one adapter, float32",
+            f"{name}, Pfeiffer" if name != "one" else "one adapter",
             ratios(taken, seconds["plain"]),
             by="adapters",
             over="plain backbone",
@@ -132,12 +127,12 @@ def adapters_rows(at: Path, folder: Path, runs: int) -> list[Row]:
         for name, taken in seconds.items()
         if name not in ("plain", "split")
     ]
-    return [*rows, _split_row(seconds, "float32", by="adapters")]
+    return [*rows, _split_row(seconds, by="adapters")]
 
 
-def _split_row(seconds: dict[str, list[float]], precision: str, *, by: str = "composer") -> Row:
+def _split_row(seconds: dict[str, list[float]], *, by: str = "composer") -> Row:
     return row(
-        f"{SPLIT} adapters in one batch, {precision}",
+        f"{SPLIT} adapters in one batch",
         ratios(seconds["split"], seconds["one"]),
         by=by,
         over="one adapter",
