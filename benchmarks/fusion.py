@@ -6,13 +6,11 @@ The members are Pfeiffer adapters of width 48, frozen on both sides; query, key,
 are trained. Settings as in train.py.
 """
 
-import tempfile
 from pathlib import Path
 
 import ours
 import peers
-import torch
-from measure import RUNS, THREADS, Report, in_turn, middle, options, ratios, row, show
+from measure import RUNS, Report, carry_out, in_turn, middle, ratios, row
 from setting import utterances, write_bert_base
 
 from composer.model.backbone import open_backbone
@@ -23,11 +21,7 @@ MEMBERS = 8
 
 def main() -> None:
     """Measure and print."""
-    given = options(__doc__)
-    torch.set_num_threads(THREADS)
-    with tempfile.TemporaryDirectory() as folder:
-        report = measure(Path(folder), given.runs)
-    show(report, as_json=given.json)
+    carry_out(measure, __doc__)
 
 
 def measure(folder: Path, runs: int = RUNS) -> Report:

@@ -8,14 +8,13 @@ beside both, over its own plain backbone. Then one batch whose rows have 8 diffe
 the same batch with one adapter.
 """
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import ours
 import peers
 import torch
-from measure import RUNS, THREADS, Report, Row, in_turn, middle, options, ratios, row, show, timed
+from measure import RUNS, Report, Row, carry_out, in_turn, middle, ratios, row, timed
 from setting import utterances, write_bert_base
 
 from composer.data.batches import collate
@@ -34,11 +33,7 @@ PRECISION = "float32"
 
 def main() -> None:
     """Measure and print."""
-    given = options(__doc__)
-    torch.set_num_threads(THREADS)
-    with tempfile.TemporaryDirectory() as folder:
-        report = measure(Path(folder), given.runs)
-    show(report, as_json=given.json)
+    carry_out(measure, __doc__)
 
 
 def measure(folder: Path, runs: int = RUNS) -> Report:

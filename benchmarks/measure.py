@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -153,6 +154,19 @@ def row(
         met=met,
         detail=detail,
     )
+
+
+def carry_out(
+    measure: Callable[[Path, int], Report], description: str | None, *, runs: int = RUNS
+) -> None:
+    """Measure in a folder of its own, on as many threads as all sides have, and print."""
+    import torch
+
+    given = options(description, runs=runs)
+    torch.set_num_threads(THREADS)
+    with tempfile.TemporaryDirectory() as folder:
+        report = measure(Path(folder), given.runs)
+    show(report, as_json=given.json)
 
 
 def show(report: Report, *, as_json: bool) -> None:

@@ -11,7 +11,6 @@ float32 on the test split. A ratio is the mean score of a way over that of the s
 
 import random
 import statistics
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +18,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import ours
-import torch
-from measure import THREADS, Report, Row, options, show
+from measure import THREADS, Report, Row, carry_out
 from setting import SEED, tokenizer_folder
 
 from composer.recipe.schema import SampleData, TaskType, Training
@@ -61,11 +59,7 @@ WAYS = {
 
 def main() -> None:
     """Train, score and print."""
-    given = options(__doc__, runs=SEEDS)
-    torch.set_num_threads(THREADS)
-    with tempfile.TemporaryDirectory() as folder:
-        report = measure(Path(folder), given.runs)
-    show(report, as_json=given.json)
+    carry_out(measure, __doc__, runs=SEEDS)
 
 
 def measure(folder: Path, seeds: int = SEEDS) -> Report:

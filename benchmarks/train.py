@@ -10,7 +10,6 @@ too, and `make bench-scores` holds the scores of the two together. What counts o
 whole stage up to its last step, reading and encoding included; of the peers, `train()`.
 """
 
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,16 +20,14 @@ import torch
 import transformers
 from measure import (
     RUNS,
-    THREADS,
     Report,
     Row,
     Side,
+    carry_out,
     in_turn,
     middle,
-    options,
     ratios,
     row,
-    show,
     timed,
 )
 from operations import Shape, training
@@ -49,11 +46,7 @@ RANK = 24  # of a LoRA in query and value with as many weights as the adapter
 
 def main() -> None:
     """Measure and print."""
-    given = options(__doc__)
-    torch.set_num_threads(THREADS)
-    with tempfile.TemporaryDirectory() as folder:
-        report = measure(Path(folder), given.runs)
-    show(report, as_json=given.json)
+    carry_out(measure, __doc__)
 
 
 def measure(folder: Path, runs: int = RUNS) -> Report:
