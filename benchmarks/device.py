@@ -37,7 +37,8 @@ from composer.device.session import Session
 from composer.model.backbone import Backbone, open_backbone
 from composer.model.families import Encoder, read_encoder
 from composer.model.graph_files import make_graphs
-from composer.recipe.schema import BottleneckAdapter, GraphPrecision
+from composer.recipe.adapters import BottleneckAdapter
+from composer.recipe.schema import GraphPrecision
 from composer.train.graphs import make_device_graphs
 
 LOW = Slot(placement="pfeiffer", non_linearities=("relu",))

@@ -12,23 +12,17 @@ from setting import SEED, Utterances
 from composer.bundle.fingerprint import fingerprint_folder
 from composer.data.batches import batch_plan
 from composer.data.encode import Encoded, Encoder
-from composer.engine.machine import resolve_precision
+from composer.engine.planning.machine import resolve_precision
 from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel
 from composer.model.files import HeadFile, write_adapter
 from composer.model.folded import FoldedMixers, fold
 from composer.model.mixers import TrainedMixers
-from composer.model.parts import Part, new_adapter, new_head, new_owned
+from composer.model.parts import Part, new_bottleneck, new_head, new_owned
 from composer.model.predictor import Predictor
+from composer.recipe.adapters import AdapterShape, BottleneckAdapter
 from composer.recipe.composition import Fuse, adapter_names, mixers_of, parse_composition
-from composer.recipe.schema import (
-    AdapterShape,
-    BottleneckAdapter,
-    FileData,
-    FolderBackbone,
-    SplitPaths,
-    Training,
-)
+from composer.recipe.schema import FileData, FolderBackbone, SplitPaths, Training
 from composer.recipe.stages import DataUse, Evaluate, TaskSettings, TrainComposition, TrainTask
 from composer.train.context import Progress, StageContext, StopRequest
 from composer.train.stages import RUNNERS
@@ -194,7 +188,7 @@ def predictor(
 
 def random_adapter(backbone: Backbone, shape: BottleneckAdapter, *, seed: int) -> Part:
     """Make an adapter with random weights."""
-    return new_adapter(shape, sites=backbone.norms, size=backbone.size, generator=_numbers(seed))
+    return new_bottleneck(shape, sites=backbone.norms, size=backbone.size, generator=_numbers(seed))
 
 
 def random_rows(count: int, tokens: int, *, vocabulary: int = 30_000) -> list[Encoded]:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from composer.engine.events import RunOptions
-from composer.engine.making import Runner
-from composer.engine.plan import make_plan
-from composer.engine.run import run_stages
-from composer.engine.store import Store
-from composer.engine.wanted import wanted_of
+from composer.engine.planning.plan import make_plan
+from composer.engine.planning.wanted import wanted_of
+from composer.engine.running.events import RunOptions
+from composer.engine.running.run import run_stages
+from composer.engine.running.runners import Runner
+from composer.engine.storage.store import Store
 from composer.recipe.reader import read_recipe
 from composer.recipe.stages import Stage
 from composer.train.context import StageContext

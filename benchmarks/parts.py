@@ -20,7 +20,7 @@ from torch import Tensor
 from composer.model.attention import Packing, attend, drop
 from composer.model.backbone import Backbone, open_backbone
 from composer.model.composed import ComposedModel
-from composer.model.parts import new_adapter, new_head
+from composer.model.parts import new_bottleneck, new_head
 from composer.train.setup import keep_freed_memory
 
 TEXTS, TOKENS, SIZE, HEADS = 85, 12, 768, 12
@@ -77,7 +77,7 @@ def steps(folder: Path) -> dict[str, Callable[[], object]]:
 def one_step(backbone: Backbone, *, dropout: bool) -> Callable[[], object]:
     """Make a forward and a backward pass of one batch."""
     drawn = torch.Generator().manual_seed(SEED)
-    adapter = new_adapter(ours.LOW, sites=backbone.norms, size=SIZE, generator=drawn)
+    adapter = new_bottleneck(ours.LOW, sites=backbone.norms, size=SIZE, generator=drawn)
     head = new_head(classes=42, size=SIZE, generator=drawn)
     model = ComposedModel(backbone, composition="one", adapters={"one": adapter}, head=head)
     ids = torch.randint(1000, 2000, (TEXTS, TOKENS), generator=drawn)

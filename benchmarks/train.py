@@ -22,7 +22,6 @@ from measure import (
     RUNS,
     Report,
     Row,
-    Side,
     carry_out,
     in_turn,
     middle,
@@ -31,10 +30,9 @@ from measure import (
     timed,
 )
 from operations import Shape, training
-from setting import Utterances, utterances, write_bert_base
+from setting import utterances, write_bert_base
 
-from composer.errors import AdapterError
-from composer.recipe.schema import OtherAdapter
+from composer.recipe.adapters import Lora
 
 COUNT = 252
 COUNT_PADDED = 32
@@ -42,6 +40,7 @@ PRODUCT = 2048  # rows of the large product that gives the ceiling
 PRODUCTS = 8
 CEILING = 45.0  # per cent
 RANK = 24  # of a LoRA in query and value with as many weights as the adapter
+LORA = Lora(kind="lora", rank=RANK, alpha=float(RANK))
 
 
 def main() -> None:
@@ -60,6 +59,7 @@ def measure(folder: Path, runs: int = RUNS) -> Report:
         "fast": ours.task(data, ours.training(data, dropout=False), name="fast"),
         "dropout": ours.task(data, ours.training(data, dropout=True), name="drop"),
         "steps": ours.task(data, ours.training(data, steps=steps, dropout=False), name="steps"),
+        "lora": ours.task(data, ours.training(data, dropout=False), name="lora", shape=LORA),
     }
     model = peers.with_adapter(backbone, data)
     lora = peers.trained(
@@ -69,10 +69,8 @@ def measure(folder: Path, runs: int = RUNS) -> Report:
         folder / "lora",
         trainer=transformers.Trainer,
     )
-    own_lora = composer_lora(fast, data)
     seconds = in_turn(
         {
-            **own_lora,
             "peft": lora,
             **{name: partial(fast.seconds, stage) for name, stage in ways.items()},
             "adapters": peers.trained(model, backbone, data, folder / "longest"),
@@ -91,17 +89,6 @@ def measure(folder: Path, runs: int = RUNS) -> Report:
     question = f"{__doc__.splitlines()[0]} {data.about}; {steps} steps of the peers'; "
     question += f"frozen products in {fast.precision}."
     return Report(question=question, rows=rows, ratio=rows[0].ratio)
-
-
-def composer_lora(place: ours.Workplace, data: Utterances) -> dict[str, Side]:
-    """Give composer's side of training a LoRA; none while composer does not train any."""
-    shape = OtherAdapter(kind="lora", rank=RANK, targets=("query", "value"))
-    stage = ours.task(data, ours.training(data, dropout=False), name="lora", shape=shape)
-    try:
-        place.run(stage)
-    except AdapterError:
-        return {}
-    return {"lora": lambda: place.seconds(stage)}
 
 
 def large_products(precision: str) -> Callable[[], object]:
@@ -147,7 +134,6 @@ def _rows(rate: dict[str, list[float]]) -> list[Row]:
             detail=f"{told[side]} against {told[peer]} examples a second",
         )
         for what, side, peer, over, least in sides
-        if side in rate
     ]
 
 

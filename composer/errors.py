@@ -11,7 +11,6 @@
     ├── TrainingError          training that cannot go on (a loss that is not finite)
     ├── RunError               stages failed or lost their workers; the others are done
     ├── MissingExtraError      a library that is not installed; says the `pip install` line
-    ├── NotYetError            grammar that is understood and not built yet
     └── StoppedError           Ctrl-C or SIGTERM, after the checkpoint is written
 
 A message says the place, the value found, what is allowed, and where possible the remedy.
@@ -110,10 +109,6 @@ class MissingExtraError(ComposerError):
     ) -> None:
         line = install or f"pip install 'adapter-composer[{extra}]'"
         super().__init__(f"{needed_for} needs {library}, which is not installed; run: {line}")
-
-
-class NotYetError(ComposerError):
-    """Something the grammar knows and this version does not do."""
 
 
 class StoppedError(ComposerError):

@@ -1,6 +1,6 @@
 """Write what the documentation says twice: the reference of recipes, and of the command line.
 
-    python docs/generate.py            writes the generated parts of docs/recipe.md and docs/cli.md
+    python docs/generate.py            writes the generated parts of pages
     python docs/generate.py --check    writes nothing; exit status 1 if one of them would change
 
 A page is written by hand, except for what stands between these two lines:
@@ -8,8 +8,9 @@ A page is written by hand, except for what stands between these two lines:
     <!-- generated: by docs/generate.py, do not edit -->
     <!-- end of generated -->
 
-The fields of a recipe come from the docstrings of `composer.recipe.schema` (what they mean) and
-from its JSON schema (what is allowed), the commands from their own help.
+The fields of a recipe come from the docstrings of `composer.recipe` (what they mean) and
+from its JSON schema (what is allowed), the commands from their own help, and which kinds combine
+from the table that recipes are checked by.
 """
 
 import json
@@ -21,9 +22,10 @@ from typing import Any
 
 import click
 
-import composer.recipe.schema as schema
 from composer.cli.main import group
-from composer.recipe.editors import block_texts
+from composer.recipe.combining import table_lines
+from composer.recipe.editors import block_texts, block_types
+from composer.recipe.schema import Recipe
 
 DOCS = Path(__file__).parent
 BEGIN = "<!-- generated: by docs/generate.py, do not edit -->"
@@ -36,6 +38,7 @@ _PATTERNS = {
     "^[A-Za-z][A-Za-z0-9_-]{0,63}$": ("a name", "NAME"),
     "^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$": ("a language tag", "TAG"),
     "^[0-9a-f]{40}$": ("40 hex digits", "HEX"),
+    "^(default|0|[1-9][0-9]{0,4})$": ("a layer or `default`", "LAYER"),
 }
 _PLAIN = {
     "string": "text",
@@ -52,7 +55,11 @@ _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusi
 
 def pages() -> dict[Path, str]:
     """Give the whole text of every page that has a generated part."""
-    parts: dict[str, Callable[[], str]] = {"recipe.md": recipe_reference, "cli.md": cli_reference}
+    parts: dict[str, Callable[[], str]] = {
+        "recipe.md": recipe_reference,
+        "cli.md": cli_reference,
+        "methods.md": kinds_table,
+    }
     return {DOCS / name: with_part(DOCS / name, part()) for name, part in parts.items()}
 
 
@@ -67,7 +74,7 @@ def with_part(page: Path, part: str) -> str:
 
 def recipe_reference() -> str:
     """Describe every block of a recipe, in the order in which a recipe leads to it."""
-    root = schema.Recipe.model_json_schema()
+    root = Recipe.model_json_schema()
     blocks = {"Recipe": _HEADINGS["Recipe"]}
     _find_blocks(root, "", root["$defs"], blocks)
     nodes = {"Recipe": root, **root["$defs"]}
@@ -102,7 +109,7 @@ def _which(node: Node) -> str:
 
 
 def _block(name: str, heading: str, node: Node, blocks: Mapping[str, str]) -> Iterator[str]:
-    summary, meanings = block_texts(getattr(schema, name))
+    summary, meanings = block_texts(block_types()[name])
     yield f"### {heading}\n"
     yield f"{summary}\n"
     if all(text.startswith("See `") for text in meanings.values()):
@@ -166,6 +173,11 @@ def slug(heading: str) -> str:
     'adaptersname-kind-madapter'
     """
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def kinds_table() -> str:
+    """Say which kind of adapter combines with which, and why not."""
+    return "\n".join(table_lines())
 
 
 def cli_reference() -> str:

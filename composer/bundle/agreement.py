@@ -11,15 +11,12 @@ from itertools import islice
 from composer.bundle.compositions import composition_faults
 from composer.bundle.graph_agreement import graph_faults
 from composer.bundle.jsontext import one_line
-from composer.bundle.layout import layout_faults
+from composer.bundle.layout import ADAPTERS, layout_faults
 from composer.bundle.manifest import BACKBONE, MANIFEST, TOKENIZER, Manifest
 from composer.bundle.records import BackboneRecord, PartRecord
-from composer.bundle.shapes import (
-    adapter_tensors,
-    broken_promises,
-    read_shape,
-)
+from composer.bundle.shapes import adapter_faults, read_shape
 from composer.bundle.source import PARTS
+from composer.bundle.sparse import parameter_count
 from composer.errors import BundleError
 
 FAULTS_SHOWN = 20
@@ -30,8 +27,8 @@ _SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(?:/[A-Za-z0-9][A-Za-z0-9.
 _COMMIT = re.compile("[0-9a-f]{40}")
 
 _KINDS_OF_ROLES = {
-    "language": ("bottleneck", "madapter"),
-    "task": ("bottleneck", "madapter"),
+    "language": ADAPTERS,
+    "task": ADAPTERS,
     "composition": ("fusion", "norms"),
     "head": ("head",),
 }
@@ -100,10 +97,10 @@ def _part_faults(name: str, part: PartRecord, backbone: BackboneRecord) -> Itera
     types = part.types
     size, layers = backbone.hidden_size, backbone.layers
     yield from layout_faults(part.kind, types, size=size, layers=layers)
-    count = sum(type_.elements for type_ in types.values())
+    count = parameter_count(types)
     if part.parameters != count:
         yield f"{part.parameters:,} parameters are stated, its tensors have {count:,}"
-    if part.kind not in ("bottleneck", "madapter"):
+    if part.kind not in ADAPTERS:
         return
     try:
         shape = read_shape(part.config)
@@ -112,7 +109,7 @@ def _part_faults(name: str, part: PartRecord, backbone: BackboneRecord) -> Itera
         return
     if shape.kind != part.kind:
         yield f"config: kind: {shape.kind!r}, not {part.kind!r}"
-    for broken in broken_promises(types, adapter_tensors(shape, size=size, layers=layers)):
+    for broken in adapter_faults(shape, types, size=size, layers=layers):
         yield f"config: {broken}"
 
 

@@ -12,6 +12,7 @@ from composer.bundle.layout import classes, mixers
 from composer.bundle.manifest import Manifest
 from composer.bundle.records import CompositionRecord, PartRecord
 from composer.bundle.shapes import (
+    AnyShape,
     Shape,
     broken_promises,
     mixer_tensors,
@@ -19,6 +20,7 @@ from composer.bundle.shapes import (
     read_shape,
 )
 from composer.errors import BundleError, ComposerError, did_you_mean
+from composer.recipe.combining import ill_combined
 from composer.recipe.composition import (
     LANGUAGE,
     Composition,
@@ -27,7 +29,7 @@ from composer.recipe.composition import (
     mixers_of,
     parse_composition,
 )
-from composer.recipe.invertible import misplaced
+from composer.recipe.invertible import is_invertible, misplaced
 
 
 def composition_faults(composition: CompositionRecord, manifest: Manifest) -> Iterator[str]:
@@ -80,7 +82,7 @@ def _expression_faults(composition: CompositionRecord, manifest: Manifest) -> It
         yield from _owned_faults(expression, known, composition, manifest)
 
 
-def _shape(part: PartRecord) -> Shape | None:
+def _shape(part: PartRecord) -> AnyShape | None:
     try:
         return read_shape(part.config)
     except BundleError:
@@ -89,21 +91,27 @@ def _shape(part: PartRecord) -> Shape | None:
 
 def _owned_faults(
     expression: Composition,
-    shapes: Mapping[str, Shape],
+    shapes: Mapping[str, AnyShape],
     composition: CompositionRecord,
     manifest: Manifest,
 ) -> Iterator[str]:
     """Hold what the composition owns to the shapes of its members, site for site."""
     backbone = manifest.backbone
     size, layers = backbone.hidden_size, backbone.layers
-    message = misplaced(expression, {name for name, shape in shapes.items() if shape.invertible})
-    if message is not None:
-        yield f"expression: {message}"
+    message = misplaced(expression, {n for n, shape in shapes.items() if is_invertible(shape)})
+    for fault in (message, *ill_combined(expression, shapes)):
+        if fault is not None:
+            yield f"expression: {fault}"
     for mixer in mixers_of(expression):
-        placements = sorted({shapes[name].placement for name in adapter_names(mixer)})
-        if len(placements) > 1:
-            yield f"expression: {mixer} has members of the placements {', '.join(placements)}"
-            return
+        mixed = [shapes[name] for name in adapter_names(mixer)]
+        shared = [shape for shape in mixed if isinstance(shape, Shape)]
+        for word, found in (
+            ("placements", sorted({shape.placement for shape in shared})),
+            ("forms", sorted({shape.form for shape in shared})),
+        ):
+            if len(found) > 1:
+                yield f"expression: {mixer} has members of the {word} {', '.join(found)}"
+                return
     owned = {name: manifest.parts.get(name) for name in composition.parts}
     for name, part in owned.items():
         if part is None or part.role != "composition":

@@ -244,7 +244,8 @@ def _spoken(signature: Signature) -> str:
     """
     slots = {"lower": signature.lower, "upper": signature.upper}
     said = [
-        f"{name} {slot.placement} {'/'.join(slot.non_linearities)}"
+        f"{name} {slot.placement}{' parallel' if slot.form == 'parallel' else ''} "
+        f"{'/'.join(slot.non_linearities)}"
         + (f" with {slot.middle_layers} middle layers" if slot.middle_layers else "")
         for name, slot in slots.items()
         if slot is not None

@@ -162,17 +162,27 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
         BackboneError: If the weights are missing, damaged, or there twice.
     """
     found: dict[str, StoredTensor] = {}
+    for stored_name, stored in named_tensors(folder):
+        name = canonical_name(stored_name)
+        if name in found:
+            raise BackboneError(f"{stored.file}: the tensor {name!r} is there twice")
+        if name is not None:
+            found[name] = stored
+    return dict(sorted(found.items()))
+
+
+def named_tensors(folder: Path) -> Iterator[tuple[str, StoredTensor]]:
+    """Say where every tensor in a folder lies, heads and all, by the name that its file has.
+
+    Raises:
+        BackboneError: If the weights are missing or damaged.
+    """
     for path in weight_files(folder):
         with _open_weights(path) as file:
             size = os.fstat(file.fileno()).st_size
             entries = read_header(file, size, place=str(path), error=BackboneError)
-        for stored_name, entry in entries.items():
-            name = canonical_name(stored_name)
-            if name in found:
-                raise BackboneError(f"{path}: the tensor {name!r} is there twice")
-            if name is not None:
-                found[name] = StoredTensor(path, entry.type, entry.start)
-    return dict(sorted(found.items()))
+        for name, entry in entries.items():
+            yield name, StoredTensor(path, entry.type, entry.start)
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -41,7 +41,8 @@ from pydantic import Field
 
 from composer.bundle.layout import MIDDLE_LAYERS
 from composer.bundle.records import Record
-from composer.recipe.schema import GraphPrecision, NonLinearity, Placement
+from composer.recipe.adapters import Form, NonLinearity, Placement, sub_layers
+from composer.recipe.schema import GraphPrecision
 
 Length = Annotated[int, Field(ge=1, le=2**20)]
 Dimensions = tuple[int | str, ...]  # a length, or the name of one that varies
@@ -57,11 +58,14 @@ class Slot(Record):
 
     Attributes:
         placement: Where they sit.
+        form: What they read.
         non_linearities: All that occur, sorted.
         middle_layers: The most that any has.
     """
 
     placement: Placement
+    # left out where it is sequential, as in bundles from before there was another
+    form: Annotated[Form, Field(exclude_if=lambda form: form == "sequential")] = "sequential"
     non_linearities: Annotated[tuple[NonLinearity, ...], Field(min_length=1)]
     middle_layers: Annotated[int, Field(ge=0, le=MIDDLE_LAYERS)] = 0
 
@@ -135,8 +139,7 @@ def slot_sites(slot: Slot, layers: int) -> list[tuple[int, str]]:
     >>> slot_sites(Slot(placement="pfeiffer", non_linearities=("relu",)), 2)
     [(0, 'output'), (1, 'output')]
     """
-    wheres = ("output",) if slot.placement == "pfeiffer" else ("attention", "output")
-    return [(layer, where) for layer in range(layers) for where in wheres]
+    return [(layer, where) for layer in range(layers) for where in sub_layers(slot.placement)]
 
 
 def with_lengths(dimensions: Dimensions, shape: FixedShape | None, *, size: int) -> Dimensions:

@@ -9,6 +9,9 @@ mixer is a fusion or gate of the composition, numbered in reading order.
                            SITE.middle.0_bias     (width,)
                            SITE.up                (size, width)
                            SITE.up_bias           (size,)
+                           SITE.scaling           (1,)               if learned
+    both, if sparse        SITE.down.kept         (kept,)            in place of SITE.down; see
+                           SITE.down.mask         (bytes,)           `composer.bundle.sparse`
     both, if invertible    embeddings.f_down      (quarter, half)    and so for g
                            embeddings.f_down_bias (quarter,)
                            embeddings.f_up        (half, quarter)
@@ -34,11 +37,27 @@ from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from composer.bundle.header import TensorType
+from composer.bundle.sparse import KEPT, MASK
 from composer.errors import did_you_mean
 from composer.recipe.invertible import halves
 
-Kind = Literal["bottleneck", "madapter", "fusion", "norms", "head"]
+Kind = Literal[
+    "bottleneck",
+    "madapter",
+    "lora",
+    "bitfit",
+    "prefix",
+    "prompt",
+    "full",
+    "fusion",
+    "norms",
+    "head",
+]
 Shape = tuple[str, ...]  # lengths by name
+
+BOTTLENECKS: tuple[Kind, ...] = ("bottleneck", "madapter")
+INNER: tuple[Kind, ...] = ("lora", "bitfit", "prefix", "prompt", "full")  # `bundle.inner`
+ADAPTERS = (*BOTTLENECKS, *INNER)  # the kinds whose config is a shape
 
 MIDDLE_LAYERS = 3
 HINTS = 20  # near names are slow to find, and no more faults are shown
@@ -49,11 +68,20 @@ _BOTTLENECK: dict[str, Shape] = {
     "down_bias": ("width",),
     "up": ("size", "width"),
     "up_bias": ("size",),
+    "scaling": ("one",),
     **_NORMS,
 }
 _MIDDLE: dict[str, Shape] = {
     **{f"middle.{depth}": ("width", "width") for depth in range(MIDDLE_LAYERS)},
     **{f"middle.{depth}_bias": ("width",) for depth in range(MIDDLE_LAYERS)},
+}
+_SPARSE: dict[str, Shape] = {
+    f"{n}{end}": (n + end,) for n in ("down", "up") for end in (KEPT, MASK)
+}
+_SPARSE_MIDDLE: dict[str, Shape] = {
+    f"middle.{depth}{end}": (f"middle.{depth}{end}",)
+    for depth in range(MIDDLE_LAYERS)
+    for end in (KEPT, MASK)
 }
 _MIXER: dict[str, Shape] = {
     "f_down": ("units", "size"),
@@ -77,8 +105,11 @@ _HEAD: dict[str, Shape] = {"weight": ("classes", "size"), "bias": ("classes",)}
 
 # What a group of tensors may hold, and what it must.
 _TABLES: dict[str, tuple[dict[str, Shape], tuple[str, ...]]] = {
-    "bottleneck": (_BOTTLENECK, ("down", "up")),
-    "madapter": ({**_BOTTLENECK, **_MIDDLE}, ("down", "middle.0", "up")),
+    "bottleneck": ({**_BOTTLENECK, **_SPARSE}, ("down", "up")),
+    "madapter": (
+        {**_BOTTLENECK, **_MIDDLE, **_SPARSE, **_SPARSE_MIDDLE},
+        ("down", "middle.0", "up"),
+    ),
     "coupling": (_COUPLING, ("f_down", "f_up", "g_down", "g_up")),
     "mixer": (_MIXER, ("f_up_score", "f_score", "up", "up_bias")),
     "norms": (_NORMS, ("norm_weight", "norm_bias")),
@@ -90,6 +121,11 @@ _TOGETHER = (
     ("norm_bias", "norm_weight"),
     *((f"middle.{depth}", f"middle.{depth - 1}") for depth in range(1, MIDDLE_LAYERS)),
     *((f"middle.{depth}_bias", f"middle.{depth}") for depth in range(MIDDLE_LAYERS)),
+    *(
+        (f"{name}{end}", f"{name}{other}")
+        for name in ("down", "up", *(f"middle.{depth}" for depth in range(MIDDLE_LAYERS)))
+        for end, other in ((KEPT, MASK), (MASK, KEPT))
+    ),
 )
 _TOGETHER_IN_MIXERS = (("f_down", "f_down_bias"), ("f_down_bias", "f_down"))
 _EMBEDDINGS = "embeddings"
@@ -120,6 +156,9 @@ def layout_faults(
     """
     faults: list[str] = []
     groups: dict[tuple[str, str], dict[str, tuple[int, ...]]] = {}
+    if kind in INNER:  # names and shapes are what the config promises, all of them
+        wrong = [name for name, type_ in tensors.items() if type_.dtype not in ("F32", "F16")]
+        return [f"{name!r} is {tensors[name]}; weights are F32 or F16" for name in wrong]
     for name, type_ in tensors.items():
         place = _place(kind, name)
         if place is None:
@@ -128,7 +167,9 @@ def layout_faults(
             continue
         if place.layer >= layers:
             faults.append(f"{name!r}: the backbone has layers 0 to {layers - 1}")
-        if type_.dtype not in ("F32", "F16"):
+        if name.endswith(MASK) and type_.dtype != "U8":
+            faults.append(f"{name!r} is {type_}; masks are U8")
+        elif not name.endswith(MASK) and type_.dtype not in ("F32", "F16"):
             faults.append(f"{name!r} is {type_}; weights are F32 or F16")
         groups.setdefault((place.group, place.table), {})[place.inner] = type_.shape
     for (group, table), shapes in groups.items():
@@ -162,7 +203,7 @@ def _place(kind: Kind, name: str) -> _Place | None:
     if kind == "head":
         return _Place("head", "head", 0, name) if name in _HEAD else None
     first, _, coupled = name.partition(".")
-    if kind in ("bottleneck", "madapter") and first == _EMBEDDINGS and coupled in _COUPLING:
+    if kind in BOTTLENECKS and first == _EMBEDDINGS and coupled in _COUPLING:
         return _Place(_EMBEDDINGS, "coupling", 0, coupled)
     found = _SITE.fullmatch(name)
     if found is None:
@@ -180,7 +221,7 @@ def _hint(kind: Kind, name: str) -> str:
     if kind == "head":
         return did_you_mean(name, _HEAD)
     first, _, coupled = name.partition(".")
-    if first == _EMBEDDINGS and kind in ("bottleneck", "madapter"):
+    if first == _EMBEDDINGS and kind in BOTTLENECKS:
         return did_you_mean(coupled, _COUPLING)
     found = _SITE.fullmatch(name)
     if found is None:
@@ -191,14 +232,15 @@ def _hint(kind: Kind, name: str) -> str:
 
 def _group_faults(table: str, shapes: Mapping[str, tuple[int, ...]], size: int) -> Iterator[str]:
     known, needed = _TABLES[table]
-    missing = {name: None for name in needed if name not in shapes}
+    there = shapes.keys() | {name.removesuffix(KEPT) for name in shapes}
+    missing = {name: None for name in needed if name not in there}
     together = (*_TOGETHER, *(_TOGETHER_IN_MIXERS if table == "mixer" else ()))
-    missing |= {other: None for name, other in together if name in shapes and other not in shapes}
+    missing |= {other: None for name, other in together if name in there and other not in there}
     for name in missing:
         yield f"{name!r} is missing"
     if table == "coupling" and not halves(size):
         yield f"the hidden size {size} has no halves for an invertible adapter"
-    lengths = {"size": size}
+    lengths = {"size": size, "one": 1}
     if table == "coupling":
         lengths = {"half": size // 2, "quarter": size // 4}
     for name, shape in shapes.items():

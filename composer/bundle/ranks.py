@@ -9,10 +9,13 @@ gets a score that leaves it no share.
 from collections.abc import Iterable, Iterator, Mapping
 
 from composer.bundle.graphs import FixedShape
+from composer.bundle.layout import BOTTLENECKS
 from composer.bundle.manifest import Manifest
 from composer.bundle.records import CompositionRecord
+from composer.bundle.shapes import read_shape
 from composer.bundle.slots import Member, fill_slots
 from composer.recipe.composition import parse_composition
+from composer.recipe.fit import bottleneck_width
 
 _RANKS = ("rows", "lower_units", "upper_units", "members", "classes")
 
@@ -72,10 +75,19 @@ def shape_faults(manifest: Manifest) -> Iterator[str]:
 def part_widths(manifest: Manifest, record: CompositionRecord) -> dict[str, int]:
     """Tell the units of each adapter of a composition."""
     parts = {name: manifest.parts[name] for name in record.parts}
+    size = manifest.backbone.hidden_size
     return {
-        name: max((t.shape[0] for n, t in part.types.items() if n.endswith(".down")), default=0)
-        for name, part in parts.items()
+        name: widest(part.config, size) for name, part in parts.items() if part.kind in BOTTLENECKS
     }
+
+
+def widest(config: Mapping[str, object], size: int) -> int:
+    """Tell the units of an adapter where it has the most.
+
+    >>> widest({"kind": "bottleneck", "reduction_factor": {"0": 8.0, "default": 16.0}}, 384)
+    48
+    """
+    return bottleneck_width(read_shape(config), size)
 
 
 def _units(members: Iterable[Member], widths: Mapping[str, int]) -> int:

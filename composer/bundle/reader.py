@@ -22,6 +22,7 @@ from composer.bundle.archive import ArchiveSource
 from composer.bundle.fingerprint import Fingerprints, fingerprints_of
 from composer.bundle.graphs import WEIGHTS, graph_file
 from composer.bundle.jsontext import canonical_json, one_line, parse_json
+from composer.bundle.layout import ADAPTERS
 from composer.bundle.manifest import (
     BACKBONE,
     MANIFEST,
@@ -31,10 +32,13 @@ from composer.bundle.manifest import (
     parse_manifest,
 )
 from composer.bundle.records import FILE_LIMIT, FileRecord, row_fault
+from composer.bundle.shapes import Shape, adapter_tensors, read_shape
 from composer.bundle.signing import signature_beside, verify_manifest
 from composer.bundle.source import FolderSource, Source, chunks, read_file
+from composer.bundle.sparse import unpacked
 from composer.bundle.tensors import parse_tensors
 from composer.errors import BundleError, did_you_mean
+from composer.recipe.sparsity import sparsity_of
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TENSOR = re.compile("[!-~]{1,256}")  # as in a safetensors header
@@ -60,7 +64,7 @@ class OpenedBundle:
         return self.source.path
 
     def read_part(self, name: str) -> dict[str, np.ndarray]:
-        """Read a part's tensors, sorted by name.
+        """Read a part's tensors, sorted by name; those of a sparse one in full, zeros included.
 
         Raises:
             BundleError: If there is none of that name, or it changed since it was opened.
@@ -71,7 +75,15 @@ class OpenedBundle:
         part = parts[name]
         data = _read_checked(self.source, part.file, part)
         place = f"{self.path}: {part.file}"
-        return parse_tensors(data, place=place, expected=part.types, error=BundleError)
+        stored = parse_tensors(data, place=place, expected=part.types, error=BundleError)
+        if part.kind not in ADAPTERS:
+            return stored
+        shape = read_shape(part.config)
+        if not isinstance(shape, Shape) or sparsity_of(shape) is None:
+            return stored
+        backbone = self.manifest.backbone
+        lengths = adapter_tensors(shape, size=backbone.hidden_size, layers=backbone.layers)
+        return unpacked(stored, dict(lengths), place=place, error=BundleError).tensors
 
     def read_tokenizer(self) -> bytes:
         """Read `tokenizer.json`."""

@@ -7,8 +7,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from composer.bundle.header import TensorType
 from composer.bundle.layout import Kind
+from composer.recipe.block import LanguageTag
 from composer.recipe.meaning import class_count
-from composer.recipe.schema import GraphPrecision, LanguageTag, Score, Split, TaskType
+from composer.recipe.schema import GraphPrecision, Score, Split, TaskType
 
 FILE_LIMIT = 2**31  # bytes
 

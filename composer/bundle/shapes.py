@@ -8,13 +8,25 @@ this one must hold: nothing is missing where it is run, and nothing is left over
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from pydantic import TypeAdapter, ValidationError
 
 from composer.bundle.header import TensorType
+from composer.bundle.inner import inner_tensors, stored_width
+from composer.bundle.sparse import dense_types, kept_weights
 from composer.errors import BundleError, ComposerError
+from composer.recipe.adapters import (
+    AdaMix,
+    AdapterShape,
+    BottleneckAdapter,
+    Full,
+    MAdapter,
+    joint_placement,
+    sub_layers,
+)
 from composer.recipe.composition import (
     NONE,
     Composition,
@@ -24,16 +36,20 @@ from composer.recipe.composition import (
     walk,
 )
 from composer.recipe.fit import bottleneck_width
+from composer.recipe.inner import Inner
 from composer.recipe.invertible import coupling_matrices
-from composer.recipe.schema import AdapterShape, BottleneckAdapter, MAdapter, OtherAdapter
+from composer.recipe.sparsity import dropped_weights, is_masked
 
 Shape = BottleneckAdapter | MAdapter
+AnyShape = Shape | Inner | Full
 Promised = Iterable[tuple[str, tuple[int, ...]]]  # name, lengths
 
 _SHAPES: TypeAdapter[AdapterShape] = TypeAdapter(AdapterShape)
 
 
-def read_shape(config: Mapping[str, object], *, error: type[ComposerError] = BundleError) -> Shape:
+def read_shape(
+    config: Mapping[str, object], *, error: type[ComposerError] = BundleError
+) -> AnyShape:
     """Read how an adapter is run.
 
     Args:
@@ -46,16 +62,8 @@ def read_shape(config: Mapping[str, object], *, error: type[ComposerError] = Bun
         first = fault.errors()[0]
         where = "".join(f"{key}: " for key in first["loc"][1:])  # the first is the kind
         raise error(f"{where}{first['msg']}") from fault
-    if isinstance(shape, OtherAdapter):
-        raise error(f"kind: not yet: {shape.kind!r}")
-    for key, wrong in (
-        ("form", shape.form != "sequential"),
-        ("scaling", shape.scaling == "learned"),
-        ("reduction_factor", isinstance(shape.reduction_factor, dict)),
-        ("sparsity", shape.sparsity is not None),
-    ):
-        if wrong:
-            raise error(f"{key}: not yet: {getattr(shape, key)!r:.80}")
+    if isinstance(shape, AdaMix):
+        raise error(f"kind: a part cannot be of the kind {shape.kind!r}")
     return shape
 
 
@@ -66,20 +74,22 @@ def adapter_tensors(shape: Shape, *, size: int, layers: int) -> Promised:
     >>> list(adapter_tensors(shape, size=8, layers=1))
     [('0.output.down', (2, 8)), ('0.output.up', (8, 2))]
     """
-    width = bottleneck_width(shape, size)
     middle = shape.middle_layers if isinstance(shape, MAdapter) else 0
-    matrices = {
-        "down": (width, size),
-        **{f"middle.{depth}": (width, width) for depth in range(middle)},
-        "up": (size, width),
-    }
     for site in _sites((shape,), layers):
-        if not _acts(shape, site):
+        width = _width(shape, site, size)
+        if width is None:
             continue
+        matrices = {
+            "down": (width, size),
+            **{f"middle.{depth}": (width, width) for depth in range(middle)},
+            "up": (size, width),
+        }
         for name, lengths in matrices.items():
             yield f"{site}.{name}", lengths
             if shape.bias:
                 yield f"{site}.{name}_bias", lengths[:1]
+        if shape.scaling == "learned":
+            yield f"{site}.scaling", (1,)
         if shape.train_norm:
             yield from _norms(site, size)
     if shape.invertible:
@@ -89,8 +99,40 @@ def adapter_tensors(shape: Shape, *, size: int, layers: int) -> Promised:
                 yield f"embeddings.{name}_bias", lengths[:1]
 
 
+def adapter_faults(
+    shape: AnyShape, found: Mapping[str, TensorType], *, size: int, layers: int
+) -> Iterator[str]:
+    """Say where an adapter's stored tensors are not those of its shape; a sparse one lies packed.
+
+    Args:
+        shape: Of the adapter.
+        found: As stored.
+        size: The backbone's hidden size.
+        layers: How many the backbone has.
+    """
+    if isinstance(shape, Full):
+        return  # its names are the backbone's own: what opens it on one compares them
+    if not isinstance(shape, Shape):
+        wide = stored_width(found) or size
+        inner = inner_tensors(shape, size=size, wide=wide, layers=layers)
+        yield from broken_promises(found, inner)
+        return
+    promised = dict(islice(adapter_tensors(shape, size=size, layers=layers), len(found) + 1))
+    if shape.sparsity is None:
+        yield from broken_promises(found, promised.items())
+        return
+    types, faults = dense_types(found, promised)
+    yield from faults
+    wrong = [*broken_promises(types, promised.items())]
+    yield from wrong
+    weights = sum(math.prod(one) for name, one in promised.items() if is_masked(name))
+    wanted, kept = weights - dropped_weights(weights, shape.sparsity), kept_weights(found)
+    if kept != wanted and not wrong and not faults:
+        yield f"{kept:,} weights are kept; with the ratio {shape.sparsity.ratio} it is {wanted:,}"
+
+
 def mixer_tensors(
-    composition: Composition, shapes: Mapping[str, Shape], *, size: int, layers: int
+    composition: Composition, shapes: Mapping[str, AnyShape], *, size: int, layers: int
 ) -> Promised:
     """List the folded tensors of a composition's fusions and gates.
 
@@ -100,7 +142,7 @@ def mixer_tensors(
         size: The backbone's hidden size.
         layers: How many the backbone has.
     """
-    used = [shapes[name] for name in adapter_names(composition)]
+    used = _bottlenecks(composition, shapes)
     for site in _sites(used, layers):
         for number, mixer in enumerate(mixers_of(composition)):
             members = len(mixer.parts)
@@ -115,10 +157,10 @@ def mixer_tensors(
 
 
 def norm_tensors(
-    composition: Composition, shapes: Mapping[str, Shape], *, size: int, layers: int
+    composition: Composition, shapes: Mapping[str, AnyShape], *, size: int, layers: int
 ) -> Promised:
     """List the norms of a composition that trained copies of them."""
-    used = [shapes[name] for name in adapter_names(composition)]
+    used = _bottlenecks(composition, shapes)
     for site in _sites(used, layers):
         yield from _norms(site, size)
 
@@ -142,22 +184,26 @@ def broken_promises(found: Mapping[str, TensorType], promised: Promised) -> Iter
 
 def _sites(shapes: Iterable[Shape], layers: int) -> Iterator[str]:
     """Go through the sites where any of these adapters may act, bottom up."""
-    low = {shape.placement for shape in shapes} == {"pfeiffer"}
-    for layer in range(layers):
-        if not low:
-            yield f"{layer}.attention"
-        yield f"{layer}.output"
+    wheres = sub_layers(joint_placement({shape.placement for shape in shapes}))
+    return (f"{layer}.{where}" for layer in range(layers) for where in wheres)
 
 
-def _acts(shape: Shape, site: str) -> bool:
+def _width(shape: Shape, site: str, size: int) -> int | None:
+    """Give the units of an adapter at a site; None where it does not act."""
     layer, _, where = site.partition(".")
-    placed = where == "output" or shape.placement == "houlsby"
-    return placed and int(layer) not in shape.leave_out
+    if where not in sub_layers(shape.placement) or int(layer) in shape.leave_out:
+        return None
+    return bottleneck_width(shape, size, layer=int(layer))
 
 
-def _units(mixer: Composition, shapes: Mapping[str, Shape], site: str, size: int) -> int:
+def _bottlenecks(composition: Composition, shapes: Mapping[str, AnyShape]) -> list[Shape]:
+    named = [shapes[name] for name in adapter_names(composition)]
+    return [shape for shape in named if isinstance(shape, Shape)]
+
+
+def _units(mixer: Composition, shapes: Mapping[str, AnyShape], site: str, size: int) -> int:
     named = [shapes[one] for one in walk(mixer) if isinstance(one, str) and one != NONE]
-    return sum(bottleneck_width(shape, size) for shape in named if _acts(shape, site))
+    return sum(_width(shape, site, size) or 0 for shape in named if isinstance(shape, Shape))
 
 
 def _norms(site: str, size: int) -> Promised:

@@ -15,8 +15,10 @@ from typing import Protocol
 
 from composer.bundle.graphs import Signature, Slot
 from composer.bundle.records import CompositionRecord, Role
-from composer.bundle.shapes import Shape, read_shape
+from composer.bundle.shapes import AnyShape, Shape, read_shape
 from composer.errors import BundleError
+from composer.recipe.adapters import MAdapter, NonLinearity
+from composer.recipe.combining import refusal
 from composer.recipe.composition import (
     NONE,
     Average,
@@ -28,7 +30,6 @@ from composer.recipe.composition import (
     stacked_parts,
 )
 from composer.recipe.invertible import first_adapter, misplaced
-from composer.recipe.schema import MAdapter, NonLinearity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,7 @@ def fill_slots(composition: Composition) -> Filling:
 
 
 def needed_signature(
-    composition: Composition, shapes: Mapping[str, Shape], *, own_norms: bool
+    composition: Composition, shapes: Mapping[str, AnyShape], *, own_norms: bool
 ) -> Signature:
     """Give the least graph that runs a composition.
 
@@ -119,9 +120,7 @@ def needed_signature(
         BundleError: No graph does.
     """
     filling, top = fill_slots(composition), norm_owner(composition)
-    for name in adapter_names(composition):
-        if shapes[name].form != "sequential":
-            raise BundleError(f"{name}: the {shapes[name].form} form is not in the device graph")
+    shapes = behind_sub_layers(shapes)
     return Signature(
         lower=_slot((filling.lower,), shapes) if filling.lower else None,
         upper=_slot(filling.upper, shapes) if filling.upper else None,
@@ -129,6 +128,16 @@ def needed_signature(
         norms=own_norms if top is None else shapes[top].train_norm,
         invertible=_invertible(composition, shapes),
     )
+
+
+def behind_sub_layers(shapes: Mapping[str, AnyShape]) -> dict[str, Shape]:
+    """Refuse what acts elsewhere: the graph has no place for it."""
+    found: dict[str, Shape] = {}
+    for name, shape in shapes.items():
+        if not isinstance(shape, Shape):
+            raise BundleError(f"{name} ({shape.kind}): {refusal(shape, 'graph')}")
+        found[name] = shape
+    return found
 
 
 def signature_of(composition: CompositionRecord, parts: Mapping[str, Described]) -> Signature:
@@ -206,6 +215,7 @@ def _slot(members: Iterable[Member], shapes: Mapping[str, Shape]) -> Slot | None
         return None
     return Slot(
         placement=used[0].placement,
+        form=used[0].form,
         non_linearities=tuple(sorted({shape.non_linearity for shape in used})),
         middle_layers=max(_middle_layers(shape) for shape in used),
     )
@@ -226,7 +236,9 @@ def _middle_layers(shape: Shape) -> int:
 
 
 def _fit(one: Slot | None, other: Slot | None) -> bool:
-    return one is None or other is None or one.placement == other.placement
+    if one is None or other is None:
+        return True
+    return (one.placement, one.form) == (other.placement, other.form)
 
 
 def _joined(one: Signature, other: Signature) -> Signature:
@@ -244,6 +256,7 @@ def _wider(one: Slot | None, other: Slot | None) -> Slot | None:
         return one or other
     return Slot(
         placement=one.placement,
+        form=one.form,
         non_linearities=tuple(sorted({*one.non_linearities, *other.non_linearities})),
         middle_layers=max(one.middle_layers, other.middle_layers),
     )

@@ -37,6 +37,7 @@ from composer.bundle.records import (
     SelfTest,
 )
 from composer.bundle.source import PARTS, FolderSource, read_file
+from composer.bundle.sparse import parameter_count
 from composer.bundle.tensors import tensor_types, write_tensors
 from composer.errors import BundleError
 
@@ -232,7 +233,7 @@ def _write_part(folder: Path, name: str, part: NewPart) -> dict[str, object]:
         "parents": part.parents,
         "file": file,
         "tensors": {inner: str(type_) for inner, type_ in types.items()},
-        "parameters": sum(type_.elements for type_ in types.values()),
+        "parameters": parameter_count(types),
         **_record(path),
     }
 

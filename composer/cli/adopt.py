@@ -11,9 +11,9 @@ from composer.cli.options import command_line, json_option, recipe_options, stor
 from composer.cli.texts import print_json
 
 if TYPE_CHECKING:
-    from composer.engine.adoption import Adoption
-    from composer.engine.store import Store
-    from composer.engine.wanted import Wanted
+    from composer.engine.planning.wanted import Wanted
+    from composer.engine.storage.store import Store
+    from composer.engine.upkeep.adoption import Adoption
 
 
 @click.command()
@@ -43,8 +43,8 @@ def command(
       composer adopt home.yaml task/intent ../other/.composer/objects/0a/0a41…
       composer adopt home.yaml language/de trained-on-the-cluster/de --store s3://bucket/team
     """
-    from composer.engine.store import open_store
-    from composer.engine.wanted import wanted_of
+    from composer.engine.planning.wanted import wanted_of
+    from composer.engine.storage.store import open_store
     from composer.recipe.reader import read_recipe
 
     wanted = wanted_of(read_recipe(recipe, profile=profile, changes=changes))
@@ -55,10 +55,10 @@ def command(
 def _adopt(
     wanted: "Wanted", store: "Store", stage: str, folder: Path, *, recipe: Path
 ) -> "Adoption":
-    from composer.engine.adoption import adopt, adoptable_stage
-    from composer.engine.backbones import backbone_folder
-    from composer.engine.plan import make_plan
-    from composer.engine.refs import set_ref
+    from composer.engine.planning.backbones import backbone_folder
+    from composer.engine.planning.plan import make_plan
+    from composer.engine.storage.refs import set_ref
+    from composer.engine.upkeep.adoption import adopt, adoptable_stage
 
     plan = make_plan(wanted, store, fetch=True)
     planned = adoptable_stage(plan, stage, store)

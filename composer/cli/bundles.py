@@ -14,8 +14,8 @@ from composer.cli.single import carry_out
 from composer.errors import Fault, RecipeError, StoreError
 
 if TYPE_CHECKING:
-    from composer.engine.refs import Ref
-    from composer.engine.single import Command
+    from composer.engine.commands.single import Command
+    from composer.engine.storage.refs import Ref
     from composer.recipe.schema import Backbone
 
 
@@ -58,8 +58,8 @@ def stored_bundle(
     Raises:
         RecipeError: A name stands for nothing in the store, or for too much.
     """
-    from composer.engine.refs import PARTS, resolve
-    from composer.engine.single import export_stage
+    from composer.engine.commands.single import export_stage
+    from composer.engine.storage.refs import PARTS, resolve
 
     if len(names) == 1:
         ref = resolve(command.store, names[0], kinds=(*PARTS, "bundle"), place=place)
@@ -85,7 +85,7 @@ def stored_bundle(
 
 
 def _found(command: "Command", ref: "Ref") -> StoredBundle:
-    from composer.engine.record import read_record
+    from composer.engine.planning.record import read_record
     from composer.recipe.schema import FolderBackbone
 
     if command.changes:

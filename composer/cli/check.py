@@ -24,8 +24,8 @@ def command(recipe: Path, profile: str | None, changes: tuple[str, ...], as_json
       composer check home.yaml --profile smoke --set training.epochs=1
     """
     from composer.data.samples.backbones import default_cache
-    from composer.engine.ready import check_ready
-    from composer.engine.wanted import wanted_of
+    from composer.engine.planning.ready import check_ready
+    from composer.engine.planning.wanted import wanted_of
     from composer.recipe.advice import warnings
     from composer.recipe.reader import read_recipe
 

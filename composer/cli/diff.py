@@ -26,9 +26,9 @@ def command(one: Path, other: Path, store_folder: Path, as_json: bool) -> int:
       composer diff before.lock home.lock
       composer diff home.lock home.smoke.lock --json
     """
-    from composer.engine.lock import needed_lock
-    from composer.engine.lockdiff import shared_changes, stage_changes
-    from composer.engine.store import open_store
+    from composer.engine.looking.lockdiff import shared_changes, stage_changes
+    from composer.engine.planning.lock import needed_lock
+    from composer.engine.storage.store import open_store
     from composer.report.locks import lock_change_lines, lock_change_values
 
     before, after = needed_lock(one), needed_lock(other)

@@ -10,7 +10,7 @@ from composer.cli.single import carry_out, data_options, read_command, read_data
 from composer.cli.texts import print_json, print_table
 
 if TYPE_CHECKING:
-    from composer.engine.single import DataOptions
+    from composer.engine.commands.single import DataOptions
 
 
 @click.command()
@@ -43,7 +43,7 @@ def command(**given: Any) -> None:
       composer evaluate few-shot --language en --language de
       composer evaluate intent --data test.csv --text utterance --label intent
     """
-    from composer.engine.single import evaluate_stage
+    from composer.engine.commands.single import evaluate_stage
     from composer.recipe.stages import Evaluate
     from composer.report.shares import ShareRow, members_of, share_lines
     from composer.train.results import read_scores

@@ -51,7 +51,7 @@ def command(**given: Any) -> None:
       composer fuse intent domain none --task intent --how gate --examples 200 --name gated
     """
     from composer.cli.outcome import print_training
-    from composer.engine.single import fuse_stage
+    from composer.engine.commands.single import fuse_stage
 
     shared = read_command(given)
     wanted = fuse_stage(

@@ -60,8 +60,8 @@ def command(
       composer gc --older-than 7d --yes
       composer gc --store s3://bucket/team --lock release/home.lock
     """
-    from composer.engine.garbage import find_leftovers, remove_leftovers
-    from composer.engine.store import open_store
+    from composer.engine.storage.store import open_store
+    from composer.engine.upkeep.garbage import find_leftovers, remove_leftovers
 
     store = open_store(store_folder)
     found = find_leftovers(store, lock_files=lock_files, older_than=older_than)

@@ -6,7 +6,12 @@ from typing import Any
 
 import click
 
-_TYPES = ("text-classification", "token-classification", "regression")
+_TYPES = (
+    "text-classification",
+    "multi-label-classification",
+    "token-classification",
+    "regression",
+)
 _ASKED = {  # option -> question and default, in the order in which they are asked
     "name": ("Name of the recipe", "home"),
     "backbone": ("Backbone (sample:NAME, folder:PATH, hub:OWNER/NAME@COMMIT)",
@@ -45,7 +50,7 @@ def command(file: Path, force: bool, **given: Any) -> None:
     """
     from composer.cli.texts import print_warnings
     from composer.data.samples.backbones import default_cache
-    from composer.engine.starting import write_checked
+    from composer.engine.commands.starting import write_checked
     from composer.recipe.starter import Starter
 
     _refuse_to_replace(file, force)  # before anything is asked
@@ -66,7 +71,7 @@ def command(file: Path, force: bool, **given: Any) -> None:
 
 
 def _refuse_to_replace(file: Path, force: bool) -> None:
-    from composer.engine.starting import refuse_to_replace
+    from composer.engine.commands.starting import refuse_to_replace
 
     if not force:
         refuse_to_replace(file)
@@ -94,13 +99,13 @@ def _tags(given: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _backbone(text: str) -> dict[str, object]:
-    from composer.engine.single import backbone_values
+    from composer.engine.commands.single import backbone_values
 
     return backbone_values(text)
 
 
 def _data(source: str, columns: dict[str, str | None]) -> dict[str, object]:
-    from composer.engine.single import DataOptions, data_values
+    from composer.engine.commands.single import DataOptions, data_values
 
     named = {name: one for name, one in columns.items() if one}
     values = data_values(DataOptions(data=source, columns=named))

@@ -32,7 +32,7 @@ class StorePlace(click.Path):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> str | Path:
-        """Let a URL through; `composer.engine.store.open_store` looks into it."""
+        """Let a URL through; `composer.engine.storage.store.open_store` looks into it."""
         if isinstance(value, str) and "://" in value:
             return value
         return super().convert(value, param, ctx)  # type: ignore[return-value]

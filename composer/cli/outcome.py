@@ -8,8 +8,8 @@ from composer.cli.texts import print_json
 from composer.report.layout import count, number_of, size
 
 if TYPE_CHECKING:
-    from composer.engine.events import RunResult
-    from composer.engine.plan import Plan
+    from composer.engine.planning.plan import Plan
+    from composer.engine.running.events import RunResult
     from composer.recipe.stages import Stage
 
 

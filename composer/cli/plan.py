@@ -39,9 +39,9 @@ def command(
       composer plan home.yaml --set training.learning_rate=5e-4 --json
       composer plan home.yaml --format mermaid > plan.mmd
     """
-    from composer.engine.plan import make_plan
-    from composer.engine.store import open_store
-    from composer.engine.wanted import wanted_of
+    from composer.engine.planning.plan import make_plan
+    from composer.engine.planning.wanted import wanted_of
+    from composer.engine.storage.store import open_store
     from composer.recipe.advice import warnings
     from composer.recipe.reader import read_recipe
     from composer.report.graph import mermaid_lines

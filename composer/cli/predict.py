@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from composer.bundle.reader import OpenedBundle
     from composer.data.examples import Example
     from composer.data.predictions import Prediction
-    from composer.engine.single import Command
-    from composer.recipe.schema import Backbone
+    from composer.engine.commands.single import Command
+    from composer.recipe.schema import Backbone, TaskType
 
 
 @click.command()
@@ -60,7 +60,8 @@ def command(**given: Any) -> None:
         print_json([_plain(text, one) for text, one in zip(texts, found, strict=True)])
         return
     rows = [["prediction", "confidence", "text"]]
-    rows += [_row(text, one) for text, one in zip(texts, found, strict=True)]
+    kind = bundle.manifest.compositions[name].type
+    rows += [_row(text, one, kind) for text, one in zip(texts, found, strict=True)]
     print_table(rows, right=[1])
 
 
@@ -143,7 +144,7 @@ def _predictor(
 
         return Bundle(bundle).use(name).predict_examples
     from composer.data.samples.backbones import default_cache
-    from composer.engine.backbones import backbone_folder
+    from composer.engine.planning.backbones import backbone_folder
     from composer.model.backbone import open_backbone
     from composer.model.bundled import check_backbone, open_composition
 
@@ -181,7 +182,7 @@ def _recorded_backbone(bundle: "OpenedBundle") -> "Backbone":
 
 
 def _asked_backbone(asked: str) -> "Backbone":
-    from composer.engine.single import backbone_values
+    from composer.engine.commands.single import backbone_values
 
     return _block(backbone_values(asked))
 
@@ -200,10 +201,14 @@ def _plain(text: str, one: "Prediction") -> dict[str, object]:
     return {"text": text, "prediction": plain_value(one.value), "confidence": one.confidence}
 
 
-def _row(text: str, one: "Prediction") -> list[str]:
+def _row(text: str, one: "Prediction", kind: "TaskType") -> list[str]:
     confidence = "" if one.confidence is None else f"{one.confidence:.2f}"
     if isinstance(one.value, tuple):
-        spans = [f"{span.label}={text[span.start : span.end]!r}" for span in one.value]
-        return [", ".join(spans) or "no spans", confidence, text]
+        parts = [
+            part if isinstance(part, str) else f"{part.label}={text[part.start : part.end]!r}"
+            for part in one.value
+        ]
+        nothing = "no spans" if kind == "token-classification" else "no labels"
+        return [", ".join(parts) or nothing, confidence, text]
     value = f"{one.value:.4g}" if isinstance(one.value, float) else one.value
     return [value, confidence, text]

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from composer.engine.events import Event
+from composer.engine.running.events import Event
 from composer.report.layout import duration
 from composer.train.context import Progress
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from composer.cli.leakage import refuse_leaks
 from composer.cli.options import (
     command_line,
     json_option,
@@ -18,11 +19,14 @@ from composer.cli.options import (
 from composer.cli.texts import print_json, print_warnings
 
 if TYPE_CHECKING:
-    from composer.engine.events import Event, RunOptions
-    from composer.engine.executors.base import MakeExecutor
+    from composer.engine.running.events import Event, RunOptions
+    from composer.engine.running.executors.base import MakeExecutor
 
 
-_JOBS = "How many stages are carried out at a time, where memory allows it; 1: in this process."
+_JOBS = (
+    "How many stages are carried out at a time, where memory allows it; 1: in this process. A "
+    "stage of several processes (training.processes) counts as so many."
+)
 _EXECUTOR = "local: on this machine. ray: on a Ray cluster; then --jobs is not needed."
 
 
@@ -49,7 +53,7 @@ _EXECUTOR = "local: on this machine. ray: on a Ray cluster; then --jobs is not n
     type=click.FloatRange(0),
     default=0.0,
     metavar="N",
-    help="GPUs that each training asks a Ray cluster for; may be a part of one.",
+    help="GPUs that each process of a training asks a Ray cluster for; may be a part of one.",
 )
 @click.option(
     "--lock",
@@ -77,7 +81,7 @@ def command(
     """Carry out a recipe.
 
     Stages that are done are not done again; a run that was stopped goes on where it was. Ends
-    with a table of scores, the mean weights of fusions, and sizes.
+    with a table of scores, the mean weights of fusions, sizes, and the tables of comparisons.
 
     \b
     Example:
@@ -86,20 +90,22 @@ def command(
       composer run home.yaml --jobs 2 --keep-going
     """
     from composer.cli.progress import ProgressView
-    from composer.engine.event_log import EventLog, event_path
-    from composer.engine.lock import lock_path
-    from composer.engine.plan import make_plan
-    from composer.engine.run import run_stages
-    from composer.engine.store import open_store
-    from composer.engine.wanted import wanted_of
+    from composer.engine.planning.lock import lock_path
+    from composer.engine.planning.plan import make_plan
+    from composer.engine.planning.wanted import wanted_of
+    from composer.engine.running.event_log import EventLog, event_path
+    from composer.engine.running.run import run_stages
+    from composer.engine.storage.store import open_store
     from composer.recipe.advice import warnings
     from composer.recipe.reader import read_recipe
+    from composer.report.comparison import read_comparisons
     from composer.report.tables import report_lines, report_values
 
     loaded = read_recipe(recipe, profile=profile, changes=changes)
     print_warnings(warnings(loaded.recipe, loaded.place))
     store, name = open_store(store_folder), loaded.recipe.name
     plan = make_plan(wanted_of(loaded), store, fetch=True)
+    refuse_leaks(loaded, plan, store)
     about = {"command": command_line(), "recipe": name, "stages": len(plan.stages)}
     log = EventLog(events_file or event_path(store, name), about)
     expected = {one.stage.name: one.cost.seconds for one in plan.stages}
@@ -107,10 +113,11 @@ def command(
         options = _options(given, lock_file or lock_path(recipe, profile=profile))
         options = replace(options, on_event=_each(log, progress))
         result = run_stages(plan, store, options)
+    comparisons = read_comparisons(loaded.recipe, plan, store, result=result)
     if as_json:
-        print_json(report_values(plan, result))
+        print_json(report_values(plan, result, comparisons))
         return
-    for line in report_lines(plan, result):
+    for line in report_lines(plan, result, comparisons):
         click.echo(line)
 
 
@@ -128,7 +135,7 @@ def _options(given: Mapping[str, Any], lock_file: Path) -> "RunOptions":
     Raises:
         click.UsageError: Options do not go together.
     """
-    from composer.engine.events import RunOptions
+    from composer.engine.running.events import RunOptions
 
     refuse_launcher(os.environ)
     if given["executor"] != "ray" and (given["address"] or given["gpus"]):
@@ -146,7 +153,7 @@ def _options(given: Mapping[str, Any], lock_file: Path) -> "RunOptions":
 
 
 def _ray(given: Mapping[str, Any]) -> "MakeExecutor":
-    from composer.engine.executors.cluster import RayCluster
+    from composer.engine.running.executors.cluster import RayCluster
 
     return RayCluster(address=given["address"], gpus=given["gpus"], jobs=given["jobs"]).executor
 
@@ -160,7 +167,9 @@ def refuse_launcher(environment: Mapping[str, str]) -> None:
     size = environment.get("WORLD_SIZE", "1")
     if size.isdecimal() and int(size) > 1:
         raise click.UsageError(
-            f"this is one of {size} processes of a launcher (accelerate launch, torchrun), and a "
-            "stage is trained by one process: how many share its batches would decide the "
-            "result. Run several stages side by side: composer run --jobs N, or --executor ray"
+            f"this is one of {size} processes of a launcher (accelerate launch, torchrun), and "
+            "composer begins its processes itself: how many share a stage's batches decides its "
+            f"result, and is part of the recipe. Give it there, or with --set "
+            f"training.processes={size}. To run several stages side by side: --jobs N, or "
+            "--executor ray"
         )

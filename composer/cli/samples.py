@@ -1,10 +1,15 @@
 """`composer samples`: the backbones and data that come in installed packages."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from composer.cli.options import json_option
 from composer.cli.texts import print_json, print_table
 from composer.report.layout import count
+
+if TYPE_CHECKING:
+    from composer.data.examples import Label
 
 
 @click.group()
@@ -58,6 +63,12 @@ def list_(as_json: bool) -> None:
     click.echo(f"  {' '.join(copied)}")
 
 
+def _shown(label: "Label") -> str:
+    if isinstance(label, tuple):
+        return "|".join(label) or "-"
+    return "" if label is None else str(label)
+
+
 @command.command()
 @click.argument("name")
 @click.option("--language", default="en", show_default=True, help="Its tag.")
@@ -87,6 +98,7 @@ def show(name: str, language: str, split: str, wanted: int, as_json: bool) -> No
     values = [
         {
             "text": one.text,
+            "pair": one.pair,
             "label": one.label,
             "spans": [[span.start, span.end, span.label] for span in one.spans],
         }
@@ -97,9 +109,11 @@ def show(name: str, language: str, split: str, wanted: int, as_json: bool) -> No
         return
     for one in shown:
         spans = ", ".join(f"{s.label}={one.text[s.start : s.end]!r}" for s in one.spans)
-        click.echo("  ".join(part for part in (str(one.label or ""), one.text, spans) if part))
+        label = _shown(one.label)
+        click.echo("  ".join(part for part in (label, one.text, one.pair, spans) if part))
     click.echo()
-    rows = [["split", "templates", "sentences"]]
+    rows = [["split", "templates", "sentences", "examples"]]
     for part, number in counts(language).items():
-        rows.append([part, count(number.templates), count(number.sentences)])
-    print_table(rows, right=(1, 2))
+        examples = len(sample_examples(task, language=language, split=part))
+        rows.append([part, *map(count, (number.templates, number.sentences, examples))])
+    print_table(rows, right=(1, 2, 3))

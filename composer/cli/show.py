@@ -24,8 +24,8 @@ def command(name: str, store_folder: Path, as_json: bool) -> None:
       composer show few-shot
       composer show home/evaluation/far/few-shot/de --json
     """
-    from composer.engine.naming import named_result
-    from composer.engine.store import open_store
+    from composer.engine.looking.naming import named_result
+    from composer.engine.storage.store import open_store
     from composer.report.stored import read_shown, shown_lines
 
     store = open_store(store_folder)

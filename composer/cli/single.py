@@ -9,10 +9,10 @@ import click
 from composer.cli.options import command_line
 
 if TYPE_CHECKING:
-    from composer.engine.events import RunResult
-    from composer.engine.plan import Plan
-    from composer.engine.single import Command, DataOptions
-    from composer.engine.wanted import Wanted
+    from composer.engine.commands.single import Command, DataOptions
+    from composer.engine.planning.plan import Plan
+    from composer.engine.planning.wanted import Wanted
+    from composer.engine.running.events import RunResult
 
 _COLUMNS = {
     "text": "Column of the text.",
@@ -74,7 +74,7 @@ def set_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def read_data(given: Mapping[str, Any]) -> "DataOptions | None":
     """Take the data options out of a command's arguments; None if no data was given."""
-    from composer.engine.single import DataOptions
+    from composer.engine.commands.single import DataOptions
 
     columns = {name: given[name] for name in _COLUMNS if given.get(name) is not None}
     if given["data"] is None:
@@ -101,8 +101,8 @@ def given_data(given: Mapping[str, Any]) -> "DataOptions":
 
 def read_command(given: Mapping[str, Any]) -> "Command":
     """Take what all commands share out of a command's arguments."""
-    from composer.engine.single import Command
-    from composer.engine.store import open_store
+    from composer.engine.commands.single import Command
+    from composer.engine.storage.store import open_store
     from composer.errors import StoreError
 
     try:
@@ -123,9 +123,9 @@ def carry_out(
 ) -> "tuple[Plan, RunResult]":
     """Plan and run the stages of a command, with progress on stderr."""
     from composer.cli.progress import ProgressView
-    from composer.engine.events import RunOptions
-    from composer.engine.plan import make_plan
-    from composer.engine.run import run_stages
+    from composer.engine.planning.plan import make_plan
+    from composer.engine.running.events import RunOptions
+    from composer.engine.running.run import run_stages
 
     plan = make_plan(wanted, command.store, fetch=True)
     with ProgressView() as progress:

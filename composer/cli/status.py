@@ -37,10 +37,10 @@ def command(
     """
     from dataclasses import asdict
 
-    from composer.engine.plan import make_plan
-    from composer.engine.status import stage_statuses
-    from composer.engine.store import open_store
-    from composer.engine.wanted import wanted_of
+    from composer.engine.looking.status import stage_statuses
+    from composer.engine.planning.plan import make_plan
+    from composer.engine.planning.wanted import wanted_of
+    from composer.engine.storage.store import open_store
     from composer.recipe.reader import read_recipe
     from composer.report.layout import age, number_of
 

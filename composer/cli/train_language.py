@@ -19,7 +19,12 @@ from composer.cli.single import (
 @click.argument("language")
 @backbone_option
 @data_options(required=True, labelled=False)
-@click.option("--adapter", default="bottleneck", show_default=True, help="bottleneck or madapter.")
+@click.option(
+    "--adapter",
+    default="bottleneck",
+    show_default=True,
+    help="Its kind: bottleneck, madapter, lora, bitfit, prefix or prompt.",
+)
 @set_option
 @store_option
 @tracker_option
@@ -37,7 +42,7 @@ def command(**given: Any) -> None:
         --data sample:assistant/text --set training.epochs=4
     """
     from composer.cli.outcome import print_training
-    from composer.engine.single import train_language_stage
+    from composer.engine.commands.single import train_language_stage
 
     shared, data = read_command(given), given_data(given)
     wanted = train_language_stage(shared, given["language"], data=data, adapter=given["adapter"])

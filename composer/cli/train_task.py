@@ -24,7 +24,8 @@ from composer.cli.single import (
     "type_",
     default="text-classification",
     show_default=True,
-    help="text-classification, regression or token-classification.",
+    help="text-classification, multi-label-classification, token-classification or regression.",
+    metavar="TYPE",
 )
 @click.option(
     "--language",
@@ -34,7 +35,12 @@ from composer.cli.single import (
     show_default=True,
     help="Of the data; may be repeated.",
 )
-@click.option("--adapter", default="bottleneck", show_default=True, help="bottleneck or madapter.")
+@click.option(
+    "--adapter",
+    default="bottleneck",
+    show_default=True,
+    help="Its kind: bottleneck, madapter, adamix, lora, bitfit, prefix, prompt or full.",
+)
 @click.option("--labels", default="", metavar="A,B", help="The label set, in order.")
 @click.option("--examples", type=int, help="Learn from so many examples only.")
 @click.option(
@@ -59,7 +65,7 @@ def command(**given: Any) -> None:
         --adapter madapter --set adapters.task.width=32
     """
     from composer.cli.outcome import print_training
-    from composer.engine.single import train_task_stage
+    from composer.engine.commands.single import train_task_stage
 
     shared, data = read_command(given), given_data(given)
     wanted = train_task_stage(

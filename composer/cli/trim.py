@@ -45,8 +45,8 @@ def command(
     Example:
       composer trim sample:multilingual-e5-small --data de.txt --language de --to small
     """
-    from composer.engine.copies import trimmed_copy
-    from composer.engine.single import DataOptions
+    from composer.engine.commands.copies import trimmed_copy
+    from composer.engine.commands.single import DataOptions
     from composer.report.bundles import trimmed_rows
     from composer.report.layout import table_lines
 

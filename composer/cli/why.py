@@ -31,10 +31,10 @@ def command(
       composer why recipes/assistant/quickstart.yaml bundle/phone
       composer why home.yaml few-shot --set training.epochs=4 --json
     """
-    from composer.engine.plan import make_plan
-    from composer.engine.reasons import Reason
-    from composer.engine.store import open_store
-    from composer.engine.wanted import wanted_of
+    from composer.engine.planning.plan import make_plan
+    from composer.engine.planning.reasons import Reason
+    from composer.engine.planning.wanted import wanted_of
+    from composer.engine.storage.store import open_store
     from composer.recipe.reader import read_recipe
     from composer.report.causes import why_lines, why_values
 

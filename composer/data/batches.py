@@ -4,6 +4,9 @@
 
 A batch holds as many rows as fit when all are as long as its longest: rows * longest is at most
 `batch_tokens`. An example that is longer than that is a batch of its own.
+
+Where a number of examples is asked for instead, as papers do, batches are drawn whatever the
+lengths are, and only one of a group may be smaller.
 """
 
 from collections.abc import Sequence
@@ -14,7 +17,7 @@ from numpy.typing import NDArray
 from composer.data.bio import IGNORED
 from composer.data.encode import Encoded
 
-Labels = Sequence[int] | Sequence[float] | Sequence[Sequence[int]]
+Labels = Sequence[int] | Sequence[float] | Sequence[Sequence[int]] | Sequence[Sequence[float]]
 
 _BLUR = 0.1  # of a length: examples that differ by less meet in another order each epoch
 
@@ -23,6 +26,7 @@ def batch_plan(
     lengths: Sequence[int],
     *,
     batch_tokens: int,
+    batch_examples: int | None = None,
     seed: int = 0,
     epoch: int = 0,
     shuffle: bool = True,
@@ -33,6 +37,7 @@ def batch_plan(
     Args:
         lengths: Tokens of each example, with special ones.
         batch_tokens: Most tokens of a batch, padding included.
+        batch_examples: So many examples a batch, however many tokens those are.
         seed: Of the order; the same seed and epoch give the same plan.
         epoch: Another one, another order and other companions.
         shuffle: False, to evaluate: longest first, whatever seed and epoch.
@@ -41,34 +46,47 @@ def batch_plan(
     >>> batch_plan([3, 9, 4, 8], batch_tokens=18, shuffle=False)
     [[1, 3], [2, 0]]
     """
-    if min(lengths, default=1) < 1 or batch_tokens < 1:
-        raise ValueError("lengths and batch_tokens must be at least 1")
-    tags = groups if groups is not None else [""] * len(lengths)
+    if min(lengths, default=1) < 1 or batch_tokens < 1 or (batch_examples or 1) < 1:
+        raise ValueError("lengths, batch_tokens and batch_examples must be at least 1")
+    if groups is not None and len(groups) != len(lengths):
+        raise ValueError(f"{len(groups)} groups for {len(lengths)} lengths")
     rng = np.random.Generator(np.random.PCG64([seed, epoch]))
-    sizes = np.asarray(lengths, dtype=np.float64)
     # Only uniform numbers are drawn: their stream is the same in every version of numpy.
-    blurred = sizes * (1.0 - _BLUR * rng.random(len(sizes))) if shuffle else sizes
-    members: dict[str, list[int]] = {}
-    for index, tag in enumerate(tags):
-        members.setdefault(tag, []).append(index)
-    if len(tags) != len(lengths):
-        raise ValueError(f"{len(tags)} groups for {len(lengths)} lengths")
+    numbers = rng.random(len(lengths)) if shuffle else np.zeros(len(lengths))
+    order = numbers
+    if not shuffle or batch_examples is None:
+        order = np.asarray(lengths, dtype=np.float64) * (1.0 - _BLUR * numbers)
     plan = [
         batch
-        for tag in sorted(members)
-        for batch in _pack(_longest_first(members[tag], blurred), lengths, batch_tokens)
+        for members in _members(groups or [""] * len(lengths))
+        for batch in _pack(_largest_first(members, order), lengths, batch_tokens, batch_examples)
     ]
     if not shuffle:
         return plan
     return [plan[index] for index in np.argsort(rng.random(len(plan)), kind="stable")]
 
 
-def _longest_first(members: list[int], sizes: NDArray[np.float64]) -> list[int]:
+def _members(groups: Sequence[str]) -> list[list[int]]:
+    """Put together what belongs to one group, in the order of their names."""
+    members: dict[str, list[int]] = {}
+    for index, group in enumerate(groups):
+        members.setdefault(group, []).append(index)
+    return [members[group] for group in sorted(members)]
+
+
+def _largest_first(members: list[int], sizes: NDArray[np.float64]) -> list[int]:
     order = np.argsort(-sizes[members], kind="stable")
     return [members[position] for position in order]
 
 
-def _pack(ordered: Sequence[int], lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+def _pack(
+    ordered: Sequence[int], lengths: Sequence[int], batch_tokens: int, batch_examples: int | None
+) -> list[list[int]]:
+    if batch_examples is not None:
+        return [
+            [*ordered[start : start + batch_examples]]
+            for start in range(0, len(ordered), batch_examples)
+        ]
     batches: list[list[int]] = []
     longest = 0
     for index in ordered:
@@ -90,8 +108,8 @@ def collate(
     Args:
         rows: Encoded examples.
         pad_id: Fills `input_ids`; the attention mask is 0 there.
-        labels: A class (int64) or a number (float32) a row, or a tag a token (int64, padded
-            with `IGNORED`).
+        labels: A class (int64) or a number (float32) a row, a 1.0 or 0.0 a class (float32), or a
+            tag a token (int64, padded with `IGNORED`).
 
     Returns:
         `input_ids`, `attention_mask`, `token_type_ids` and, where given, `labels`.
@@ -113,7 +131,10 @@ def _label_array(labels: Labels) -> NDArray[np.generic]:
         return np.asarray(labels, dtype=np.int64)
     if all(isinstance(label, float | np.floating) for label in labels):
         return np.asarray(labels, dtype=np.float32)
-    return pad([[*row] for row in labels if isinstance(row, Sequence)], IGNORED)
+    rows = [[*row] for row in labels if isinstance(row, Sequence)]
+    if any(isinstance(one, float) for row in rows for one in row):
+        return np.asarray(rows, dtype=np.float32)
+    return pad([[int(one) for one in row] for row in rows], IGNORED)
 
 
 def pad(rows: Sequence[Sequence[int]], value: int) -> NDArray[np.int64]:

@@ -2,12 +2,14 @@
 
     text-classification     text, label, perhaps pair
     regression              the same; the label is a number
+    multi-label-cl...       the same; the label is a list of them: ["area", "name"] or area|name
     token-classification    text and spans: [{"start": 12, "end": 16, "label": "name"}]
                             or words and BIO tags: ["the", "lamp"] and ["O", "B-name"]
     none (plain text)       text
 
 In formats whose cells are text, spans are written as JSON, words and tags with a space between
-them. A label keeps its spelling: 007, 1.0 and true stay what they are.
+them, several labels as JSON or with a bar between them; an empty cell has none. A label keeps its
+spelling: 007, 1.0 and true stay what they are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,8 +21,9 @@ from composer.data.examples import Example, Span
 from composer.data.faults import FaultList
 from composer.data.rows import Number, Row, Table, parse_json
 from composer.data.texts import finite_number, label_fault, named, shortened, text_fault
-from composer.errors import NotYetError
 from composer.recipe.schema import Columns, TaskType
+
+SEPARATOR = "|"  # of labels, where a cell is text
 
 Role = Literal["text", "pair", "label", "spans", "words", "tags"]
 
@@ -54,8 +57,6 @@ def _roles(columns: Columns, *, type: TaskType | None, found: Sequence[str]) -> 
             return ("text", *pair)
         case "token-classification":
             return ("words", "tags") if _by_words(columns, found) else ("text", "spans")
-        case "multi-label-classification":
-            raise NotYetError("not yet: multi-label-classification")
         case _:
             return ("text", *(pair or (("pair",) if "pair" in found else ())), "label")
 
@@ -108,6 +109,8 @@ class _RowReader:
         pair = self._text("pair") if "pair" in self.chosen else None
         if "spans" in self.chosen:
             return Example(text=text, pair=pair, spans=self._spans(), place=self.place)
+        if type == "multi-label-classification":
+            return Example(text=text, pair=pair, label=self._labels(), place=self.place)
         label = None if type is None else self._label(type)
         return Example(text=text, pair=pair, label=label, place=self.place)
 
@@ -145,6 +148,30 @@ class _RowReader:
         if value is None:
             self._fault(f"{shortened(label)} is not a finite number, such as 1.5")
         return value
+
+    def _labels(self) -> tuple[str, ...]:
+        """Read several labels, each once, in the order of the alphabet."""
+        cell = self._cell("label")
+        listed = _split(cell) if isinstance(cell, str) and not isinstance(cell, Number) else cell
+        if not isinstance(listed, list):
+            said = (
+                "the labels are missing"
+                if cell is None
+                else _not_a_list(self.chosen["label"], cell)
+            )
+            self._fault(said)
+            return ()
+        found: list[str] = []
+        for one in listed:
+            if one is None or isinstance(one, list | dict):
+                self._fault(_not_a_list(self.chosen["label"], cell))
+                return ()
+            label = str(one).lower() if isinstance(one, bool) else str(one)
+            fault = label_fault(label)
+            if fault or label in found:
+                self._fault(fault or f"the label {shortened(label)} is there twice")
+            found.append(label)
+        return tuple(sorted(set(found)))
 
     def _spans(self) -> tuple[Span, ...]:
         cell = self._cell("spans")
@@ -200,6 +227,17 @@ def spans_of_words(words: Sequence[str], tags: Sequence[str]) -> tuple[Span, ...
             spans.append(Span(start=start, end=end, label=tag[2:]))
         start, before = end + 1, tag
     return tuple(spans)
+
+
+def _split(cell: str) -> object:
+    """Split what a cell of text lists: JSON, or labels with a bar between them."""
+    if cell.lstrip().startswith("["):
+        return _parsed(cell)
+    return [one.strip() for one in cell.split(SEPARATOR)] if cell.strip() else []
+
+
+def _not_a_list(column: str, cell: object) -> str:
+    return f'{column!r} must be a list of labels like ["a", "b"] or a|b, not {_said(cell)}'
 
 
 def _parsed(cell: str) -> object:

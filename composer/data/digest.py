@@ -52,6 +52,27 @@ def data_digest(
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
+def uses_digest(
+    uses: Sequence[tuple[DataSource, Sequence[str]]], *, folder: Path, outside: bool = False
+) -> str:
+    """Digest what several sources hold, each for its languages; "" for none; see `data_digest`.
+
+    Raises:
+        DataError: Files are missing or may not be read; all of them at once.
+    """
+    faults = FaultList()
+    digests = []
+    for source, languages in uses:
+        try:
+            digests.append(data_digest(source, languages=languages, folder=folder, outside=outside))
+        except DataError as error:
+            faults.extend(error)
+    faults.raise_any()
+    if len(digests) < 2:
+        return "".join(digests)
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+
+
 def _files(
     source: FileData, *, languages: Sequence[str], folder: Path, outside: bool
 ) -> list[list[str]]:

@@ -10,13 +10,14 @@ then it is cut as the tokenizer itself would cut it, the special tokens kept.
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from tokenizers import Encoding, Tokenizer
 
 from composer.data.examples import Example
 from composer.data.faults import FaultList
+from composer.data.words import continuations
 from composer.errors import BackboneError
 
 # How a tokenizer cuts is a setting of its own, made anew for each call: threads take turns.
@@ -35,6 +36,8 @@ class Encoded:
         offsets: Start and end of each token in the text, in characters; (0, 0) for special
             tokens. Empty unless asked for.
         cut: Tokens that were cut off.
+        continues: 1 for each token that goes on with the word of the token before, else 0. Empty
+            unless asked for.
     """
 
     ids: list[int]
@@ -42,6 +45,7 @@ class Encoded:
     special: list[int]
     offsets: list[tuple[int, int]]
     cut: int = 0
+    continues: list[int] = field(default_factory=list)
 
 
 class Encoder:
@@ -69,7 +73,12 @@ class Encoder:
         self._tokenizer = tokenizer
 
     def encode(
-        self, examples: Sequence[Example], *, truncate: bool = False, offsets: bool = False
+        self,
+        examples: Sequence[Example],
+        *,
+        truncate: bool = False,
+        offsets: bool = False,
+        words: bool = False,
     ) -> list[Encoded]:
         """Encode examples in their order.
 
@@ -77,15 +86,17 @@ class Encoder:
             examples: With or without a second text.
             truncate: Cut what is too long instead of refusing it.
             offsets: Keep the offsets, for token classification.
+            words: Find out which tokens go on with a word.
 
         Raises:
             DataError: Texts that are too long, each with its place.
         """
-        encoded = self._encode(examples, offsets=offsets)
+        encoded = self._encode(examples, offsets=offsets, words=words)
         long = [index for index, one in enumerate(encoded) if len(one.ids) > self.max_tokens]
         if not truncate:
             self._refuse(examples, encoded, long)
-        cut = self._encode([examples[index] for index in long], offsets=offsets, cut=True)
+        short = [examples[index] for index in long]
+        cut = self._encode(short, offsets=offsets, words=words, cut=True)
         for index, one in zip(long, cut, strict=True):
             encoded[index] = replace(one, cut=len(encoded[index].ids) - len(one.ids))
         return encoded
@@ -112,14 +123,17 @@ class Encoder:
         faults.raise_any()
 
     def _encode(
-        self, examples: Sequence[Example], *, offsets: bool, cut: bool = False
+        self, examples: Sequence[Example], *, offsets: bool, words: bool, cut: bool = False
     ) -> list[Encoded]:
         encoded: list[Encoded] = []
         with _own_settings(self._tokenizer, max_tokens=self.max_tokens if cut else None):
             for start in range(0, len(examples), _TOGETHER):
-                inputs = [_input(example) for example in examples[start : start + _TOGETHER]]
-                found = self._tokenizer.encode_batch(inputs)
-                encoded += [_encoded(one, offsets=offsets) for one in found]
+                some = examples[start : start + _TOGETHER]
+                found = self._tokenizer.encode_batch([_input(example) for example in some])
+                encoded += [
+                    _encoded(one, example, offsets=offsets, words=words)
+                    for one, example in zip(found, some, strict=True)
+                ]
         return encoded
 
 
@@ -162,12 +176,13 @@ def _input(example: Example) -> str | tuple[str, str]:
     return example.text if example.pair is None else (example.text, example.pair)
 
 
-def _encoded(encoding: Encoding, *, offsets: bool) -> Encoded:
+def _encoded(encoding: Encoding, example: Example, *, offsets: bool, words: bool) -> Encoded:
     return Encoded(
         ids=encoding.ids,
         type_ids=encoding.type_ids,
         special=encoding.special_tokens_mask,
         offsets=encoding.offsets if offsets else [],
+        continues=continuations(encoding, example.text, example.pair or "") if words else [],
     )
 
 

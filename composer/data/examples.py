@@ -1,13 +1,16 @@
 """One example of a task, whatever file, package or hub it came from.
 
-A class, spans, or a number for a pair:
+A class, classes, spans, or a number for a pair:
 
     Example(text="turn on the lamp", label="HassTurnOn", place="train.csv:2")
+    Example(text="turn on the lamp in the hall", label=("area", "name"))
     Example(text="turn on the lamp", spans=(Span(start=12, end=16, label="name"),))
     Example(text="A cat sat.", pair="A cat was sitting.", label=4.5)
 """
 
 from dataclasses import dataclass
+
+Label = str | float | tuple[str, ...] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,13 +35,14 @@ class Example:
     Attributes:
         text: The input, exactly as it was found.
         pair: The second input of a pair.
-        label: A classification's label or a regression's number; None where there is none.
+        label: A classification's label, a regression's number, or the labels of a multi-label
+            classification; None where there is none.
         spans: A token classification's spans, in the order of the text.
         place: Where it was found: "train.csv:7", "assistant/intent/fi/train:17".
     """
 
     text: str
     pair: str | None = None
-    label: str | float | None = None
+    label: Label = None
     spans: tuple[Span, ...] = ()
     place: str = ""

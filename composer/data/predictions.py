@@ -1,4 +1,4 @@
-"""What a head's outputs mean: a label, a number or spans.
+"""What a head's outputs mean: a label, several labels, a number or spans.
 
 read_logits(logits, example, row, type="text-classification", labels=("off", "on"))
 Prediction(value='on', confidence=0.98)
@@ -15,7 +15,7 @@ from composer.data.encode import Encoded
 from composer.data.examples import Example, Span
 from composer.recipe.schema import TaskType
 
-Value = str | float | tuple[Span, ...]
+Value = str | float | tuple[str, ...] | tuple[Span, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +23,10 @@ class Prediction:
     """What a head says about one input.
 
     Attributes:
-        value: A label, a number, or spans in the order of the text.
-        confidence: Probability of the label; of spans the least of their tokens'; None for a
-            number.
+        value: A label, a number, labels in the order of the label set, or spans in the order of
+            the text.
+        confidence: Probability of the label; of spans the least of their tokens'; of labels the
+            least of all that were decided, for or against; None for a number.
     """
 
     value: Value
@@ -51,11 +52,20 @@ def read_logits(
     """
     if type == "regression":
         return Prediction(value=float(logits[0]), confidence=None)
+    if type == "multi-label-classification":
+        return _several(logits, labels)
     best, shares = logits.argmax(-1), softmax(logits).max(-1)
     if type == "token-classification":
         spans = spans_of_tags(best.tolist(), text=example.text, offsets=row.offsets, labels=labels)
         return Prediction(value=spans, confidence=float(shares.min()))
     return Prediction(value=labels[int(best)], confidence=float(shares))
+
+
+def _several(logits: NDArray[np.floating], labels: Sequence[str]) -> Prediction:
+    """Take each label whose probability is above one half, which is a logit above 0."""
+    value = tuple(label for label, logit in zip(labels, logits, strict=True) if logit > 0)
+    least = float(np.abs(logits).min())
+    return Prediction(value=value, confidence=float(1 / (1 + np.exp(-least))))
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -69,14 +79,17 @@ def softmax(logits: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def plain_value(value: Value) -> object:
-    """Give a value as JSON has it: spans as objects.
+    """Give a value as JSON has it: labels as a list, spans as objects.
 
     >>> plain_value((Span(start=0, end=4, label="area"),))
     [{'start': 0, 'end': 4, 'label': 'area'}]
     """
-    if isinstance(value, tuple):
-        return [{"start": span.start, "end": span.end, "label": span.label} for span in value]
-    return value
+    if not isinstance(value, tuple):
+        return value
+    return [
+        one if isinstance(one, str) else {"start": one.start, "end": one.end, "label": one.label}
+        for one in value
+    ]
 
 
 def value_of(plain: object) -> Value:
@@ -86,5 +99,7 @@ def value_of(plain: object) -> Value:
     (Span(start=0, end=4, label='area'),)
     """
     if isinstance(plain, list):
+        if any(isinstance(one, str) for one in plain):
+            return tuple(map(str, plain))
         return tuple(Span(**one) for one in plain)
     return plain if isinstance(plain, str) else float(plain)  # type: ignore[arg-type]

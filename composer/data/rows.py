@@ -77,8 +77,8 @@ def read_rows(file: DataFile, faults: FaultList) -> Table:
     """
     try:
         with file.path.open("rb") as raw:
-            _refuse_binary(file.name, raw.read(8))
-        with _open_text(file) as stream:
+            refuse_binary(file.name, raw.read(8))
+        with open_text(file) as stream:
             table = _read_stream(file, stream, faults)
     except OSError as error:
         raise DataError([Fault(file.name, f"cannot be read: {error.strerror}")]) from error
@@ -89,7 +89,8 @@ def read_rows(file: DataFile, faults: FaultList) -> Table:
     return table
 
 
-def _open_text(file: DataFile) -> IO[str]:
+def open_text(file: DataFile) -> IO[str]:
+    """Open a file as text; bytes that are no UTF-8 become halves of characters."""
     # "" leaves the line ends inside quoted cells as they are; None makes every end a "\n".
     newline = "" if file.ending in (".csv", ".tsv") else None
     return file.path.open(encoding="utf-8-sig", errors="surrogateescape", newline=newline)
@@ -107,7 +108,12 @@ def _read_stream(file: DataFile, stream: IO[str], faults: FaultList) -> Table:
             return _read_json_lines(file.name, stream, faults)
 
 
-def _refuse_binary(name: str, start: bytes) -> None:
+def refuse_binary(name: str, start: bytes) -> None:
+    """Refuse a file that begins like one that is no text, and say what it is.
+
+    Raises:
+        DataError: It does.
+    """
     if start.startswith(_UTF16):
         raise DataError([Fault(name, "the file is UTF-16; save it as UTF-8")])
     if start.startswith(_PACKED):
@@ -157,7 +163,7 @@ def _records(
             continue
         broken = next((byte for byte in map(broken_byte, cells) if byte is not None), None)
         if broken is not None:
-            faults.add(f"{name}:{number}", _utf8_fault(broken))
+            faults.add(f"{name}:{number}", utf8_fault(broken))
         elif cells:
             yield number, cells
 
@@ -192,7 +198,7 @@ def _object_in(line: str) -> dict[str, object] | str:
     """Read a line of JSON, or say what is wrong with it."""
     broken = broken_byte(line)
     if broken is not None:
-        return _utf8_fault(broken)
+        return utf8_fault(broken)
     try:
         value = parse_json(line)
     except json.JSONDecodeError as error:
@@ -242,13 +248,14 @@ def _read_lines(name: str, stream: IO[str], faults: FaultList) -> Table:
     for number, line in enumerate(stream, start=1):
         broken = broken_byte(line)
         if broken is not None:
-            faults.add(f"{name}:{number}", _utf8_fault(broken))
+            faults.add(f"{name}:{number}", utf8_fault(broken))
         elif line.strip():
             rows.append(Row(number, {"text": line.removesuffix("\n")}))
     return Table(name, ["text"] if rows else [], rows)
 
 
-def _utf8_fault(byte: int) -> str:
+def utf8_fault(byte: int) -> str:
+    """Say that a byte is no UTF-8."""
     return f"byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
 
 

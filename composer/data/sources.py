@@ -4,6 +4,7 @@
     {source: files, path: {train: train.jsonl, test: test.jsonl}}
     {source: sample, name: assistant/intent}
     {source: hub, name: owner/name, revision: 0123..., config: $language}
+    {source: hub, name: owner/name, revision: 0123..., splits: {validation: 0.1, test: validation}}
 
 Whatever is wrong is said at once, with file and row. Parquet and the hub are read through
 `datasets`, which knows how they store the names of classes; a file of text needs a reader that
@@ -11,8 +12,9 @@ knows its rows, which is `composer.data.rows`. Nothing is cached but what the hu
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,12 +25,14 @@ from composer.data.faults import FaultList
 from composer.data.paths import DataFile, source_files
 from composer.data.rows import Row, Table, read_rows
 from composer.data.splits import HELD_OUT, held_out
+from composer.data.views import one_label
 from composer.errors import DataError, Fault, MissingExtraError
 from composer.recipe.schema import (
     Columns,
     DataSource,
     FileData,
     HubData,
+    HubSplits,
     SampleData,
     Split,
     TaskType,
@@ -38,7 +42,6 @@ Part = Callable[[], list[Example]]
 Library = Any  # the module `datasets`, which has no type information
 Dataset = Any  # datasets.Dataset
 
-_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, NotImplementedError)
 
 
@@ -54,7 +57,8 @@ def read_examples(
     """Read one split of one language.
 
     A split without a file of its own is held out of training by the rule of
-    `composer.data.splits`.
+    `composer.data.splits`. A source with a `label` is read with all labels, so that every label
+    has the same splits, and then reduced to that one.
 
     Args:
         source: Where the examples are.
@@ -68,6 +72,18 @@ def read_examples(
         DataError: Whatever is wrong with the source and its rows, all at once.
         MissingExtraError: Parquet, the hub or a sample needs a library that is not installed.
     """
+    if source.label is not None and type is not None:
+        whole = source.model_copy(update={"label": None})
+        examples = read_examples(
+            whole,
+            type="multi-label-classification",
+            language=language,
+            split=split,
+            folder=folder,
+            outside=outside,
+        )
+        return one_label(examples, source.label, split=split)
+    shares = HELD_OUT
     match source:
         case SampleData():
             return _read_sample(source.name, type=type, language=language, split=split)
@@ -82,19 +98,22 @@ def read_examples(
             config = source.config.replace("$language", language) if source.config else None
             name = f"{source.name}/{config}" if config else source.name
             loaded = _load_hub(source, config=config, name=name)
+            shares = _shares(source)
             parts = {
                 part: partial(
                     _examples_of, data, name=f"{name}/{part}", type=type, columns=source.columns
                 )
                 for part, data in loaded.items()
             }
-    return _take(parts, split, name=name)
+    return _take(parts, split, shares=shares, name=name)
 
 
-def _take(parts: Mapping[Split, Part], split: Split, *, name: str) -> list[Example]:
+def _take(
+    parts: Mapping[Split, Part], split: Split, *, shares: Mapping[Split, float], name: str
+) -> list[Example]:
     if split in parts and split != "train":
         return parts[split]()
-    fractions = {part: share for part, share in HELD_OUT.items() if part not in parts}
+    fractions = {part: share for part, share in shares.items() if part not in parts}
     examples = held_out(parts["train"](), split, fractions)
     if not examples:
         message = (
@@ -109,12 +128,15 @@ def _read_sample(name: str, *, type: TaskType | None, language: str, split: Spli
     from composer.data.samples.assistant import sample_data, sample_examples
 
     data = sample_data(name)
-    if type is not None and data.type != type:
+    several = type == "multi-label-classification" and data.type == "text-classification"
+    if type is not None and data.type != type and not several:
         message = f"holds {data.type or 'plain text'}, and the task is {type}"
         raise DataError([Fault(name, message)])
     examples = sample_examples(data.task, language=language, split=split)
     if type is None:
         return [Example(text=one.text, place=one.place) for one in examples]
+    if several:
+        return [replace(one, label=(str(one.label),)) for one in examples]
     return list(examples)
 
 
@@ -215,10 +237,34 @@ def _load_hub(source: HubData, *, config: str | None, name: str) -> dict[Split, 
             loaded = builder.as_dataset()
         except Exception as error:  # as above
             raise DataError([Fault(name, _why_not_loaded(error))]) from error
-    if "train" not in loaded:
-        message = f"has no split called 'train'; there is: {', '.join(map(str, loaded))}"
-        raise DataError([Fault(name, message)])
-    return {split: loaded[split] for split in _SPLITS if split in loaded}
+    return {split: loaded[theirs] for split, theirs in _splits_of(source, loaded, name).items()}
+
+
+def _splits_of(source: HubData, loaded: Collection[object], name: str) -> dict[Split, str]:
+    """Say which of a data set's splits are read; what is held out of another is none."""
+    given = source.splits or HubSplits()
+    chosen: dict[Split, str] = {"train": given.train}
+    named: dict[Split, str | float | None] = {"validation": given.validation, "test": given.test}
+    for split, said in named.items():
+        if isinstance(said, str) or (said is None and split in loaded):
+            chosen[split] = said or split
+    faults = FaultList()
+    for wanted in chosen.values():
+        if wanted not in loaded:
+            there = ", ".join(map(str, loaded))
+            faults.add(name, f"has no split called {wanted!r}; there is: {there}")
+    faults.raise_any()
+    return chosen
+
+
+def _shares(source: HubData) -> dict[Split, float]:
+    """Say how much of the training split is held out for each that is not read."""
+    given = source.splits or HubSplits()
+    said = {"validation": given.validation, "test": given.test}
+    return {
+        split: share if isinstance(share := said[split], float) else tenth
+        for split, tenth in HELD_OUT.items()
+    }
 
 
 def _why_not_loaded(error: BaseException) -> str:

@@ -99,11 +99,13 @@ def _assign(examples: Sequence[Example], fractions: Mapping[Split, float]) -> di
 
 
 def labels_of(example: Example) -> set[str]:
-    """List the labels that an example teaches: its class, or those of its spans.
+    """List the labels that an example teaches: its class or classes, or those of its spans.
 
     >>> labels_of(Example(text="dim it", label="HassLightSet"))
     {'HassLightSet'}
     """
     if isinstance(example.label, str):
         return {example.label}
+    if isinstance(example.label, tuple):
+        return set(example.label)
     return {span.label for span in example.spans}

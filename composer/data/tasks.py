@@ -12,11 +12,10 @@ import math
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from composer.data.examples import Example, Span
+from composer.data.examples import Example, Label, Span
 from composer.data.faults import FaultList
 from composer.data.splits import labels_of
 from composer.data.texts import label_fault, looks, shortened, text_fault
-from composer.errors import NotYetError
 from composer.recipe.schema import Split, TaskType
 
 _logger = logging.getLogger(__name__)
@@ -61,8 +60,6 @@ def check_examples(
     Raises:
         DataError: Every fault, with the place of its example.
     """
-    if type == "multi-label-classification":
-        raise NotYetError("not yet: multi-label-classification")
     faults = FaultList()
     checker = _Checker(faults, type, frozenset(labels), split)
     for number, example in enumerate(examples, start=1):
@@ -103,6 +100,9 @@ def _teaches_nothing(
             return f"every example has the label {next(iter(values))!r}; a classifier needs two"
         case "regression" if len(values) == 1:
             return f"every example has the number {next(iter(values))}; there is nothing to learn"
+        case "multi-label-classification" if len(values) == 1:
+            said = ", ".join(map(shortened, next(iter(values)) or ())) or "none"  # type: ignore[arg-type]
+            return f"every example has the same labels, {said}; there is nothing to learn"
         case "token-classification" if not any(example.spans for example in examples):
             known = f" ({', '.join(labels[:10])})" if labels else ""
             return f"no example has a span{known}; there is nothing to learn"
@@ -128,6 +128,8 @@ class _Checker:
                 self._check_class(example.label, place)
             case "regression":
                 self._check_number(example.label, place)
+            case "multi-label-classification":
+                self._check_classes(example.label, place)
             case "token-classification":
                 self._check_spans(example, place)
 
@@ -135,17 +137,25 @@ class _Checker:
         if fault:
             self.faults.add(place, fault)
 
-    def _check_class(self, label: str | float | None, place: str) -> None:
+    def _check_class(self, label: Label, place: str) -> None:
         if not isinstance(label, str):
             said = "the label is missing" if label is None else f"the label {label} is no text"
             self.faults.add(place, said)
         else:
             self._add(place, label_fault(label) or self._unseen(label))
 
-    def _check_number(self, label: str | float | None, place: str) -> None:
+    def _check_classes(self, label: Label, place: str) -> None:
+        if not isinstance(label, tuple):
+            said = "the labels are missing" if label is None else f"{label!r} is no list of labels"
+            self.faults.add(place, said)
+            return
+        for one in label:
+            self._add(place, label_fault(one) or self._unseen(one))
+
+    def _check_number(self, label: Label, place: str) -> None:
         if label is None:
             self.faults.add(place, "the label is missing")
-        elif isinstance(label, str) or not math.isfinite(label):
+        elif isinstance(label, str | tuple) or not math.isfinite(label):
             self.faults.add(place, f"{label!r} is not a finite number")
 
     def _check_spans(self, example: Example, place: str) -> None:

@@ -21,7 +21,7 @@ from composer.bundle.reader import OpenedBundle, open_bundle
 from composer.bundle.records import CompositionRecord, SelfTestCase
 from composer.bundle.selftest import Rows, output_rows, relative_difference
 from composer.bundle.shapes import read_shape
-from composer.bundle.slots import fill_slots, norm_owner
+from composer.bundle.slots import behind_sub_layers, fill_slots, norm_owner
 from composer.data.batches import batch_plan, collate
 from composer.data.encode import Encoded, Encoder
 from composer.data.examples import Example
@@ -344,7 +344,9 @@ def trained_parts(bundle: OpenedBundle, record: CompositionRecord) -> Trained:
             owned |= bundle.read_part(part)
     return Trained(
         filling=fill_slots(expression),
-        shapes={name: read_shape(bundle.manifest.parts[name].config) for name in names},
+        shapes=behind_sub_layers(
+            {name: read_shape(bundle.manifest.parts[name].config) for name in names}
+        ),
         adapters={name: bundle.read_part(name) for name in names},
         owned=owned,
         head=bundle.read_part(record.head),

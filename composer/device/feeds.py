@@ -218,7 +218,7 @@ class _SlotFeeds:
                 feeds[shape.non_linearity][columns] = 1.0
             for row, site in enumerate(self.sites):
                 if f"{site}.down" in tensors:
-                    _put_down(feeds, tensors, site, row, columns)
+                    _put_down(feeds, tensors, site, row, self._columns_at(adapter, site))
         return {f"{self.name}_{name}": array for name, array in feeds.items()}
 
     def _add_up(self, site: str, member: Member, up: Array, bias: Array) -> None:
@@ -229,8 +229,9 @@ class _SlotFeeds:
             )
             if f"{site}.up" not in tensors:
                 continue
-            factor = np.float32(piece.weight * float(shape.scaling))
-            up[self.columns[piece.adapter]] = factor * tensors[f"{site}.up"].T
+            scaling = tensors[f"{site}.scaling"][0] if shape.scaling == "learned" else shape.scaling
+            factor = np.float32(piece.weight * float(scaling))
+            up[self._columns_at(piece.adapter, site)] = factor * tensors[f"{site}.up"].T
             if f"{site}.up_bias" in tensors:
                 bias += factor * tensors[f"{site}.up_bias"]
 
@@ -238,7 +239,7 @@ class _SlotFeeds:
         """Put a folded mixer's tensors in, the columns of those members that act at the site."""
         owned = self.trained.owned
         acting = [
-            self.columns[piece.adapter]
+            self._columns_at(piece.adapter, site)
             for member in self.members
             for piece in member
             if f"{site}.up" in self.trained.adapters[piece.adapter]
@@ -251,6 +252,11 @@ class _SlotFeeds:
         if f"{prefix}.f_down" in owned:  # a gate scores members only
             mixer.keys[row][:, columns] = owned[f"{prefix}.f_down"].T
             mixer.keys_bias[row, columns] = owned[f"{prefix}.f_down_bias"]
+
+    def _columns_at(self, adapter: str, site: str) -> slice:
+        """Give the columns that an adapter has where it acts; elsewhere it may have more."""
+        start = self.columns[adapter].start
+        return slice(start, start + len(self.trained.adapters[adapter][f"{site}.down"]))
 
     def _segments(self) -> Array:
         segments = self._zeros(self.units, len(self.members))

@@ -95,8 +95,12 @@ class Sites:
             self._acting.functions = before
 
     def _embed(self, module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+        return self.embedded(output)
+
+    def embedded(self, vectors: Tensor) -> Tensor:
+        """Give what the first layer reads, (batch, tokens, size), with what acts in this thread."""
         embed: EmbeddingFunction | None = getattr(self._acting, "functions", (None, None))[1]
-        return output if embed is None else embed(output)
+        return vectors if embed is None else embed(vectors)
 
     def at(self, site: Site, hidden: Tensor, residual: Tensor, norm: nn.LayerNorm) -> Tensor:
         """Compute a site, all (batch, tokens, size), with what acts in this thread."""

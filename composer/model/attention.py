@@ -8,12 +8,18 @@ processor at the lengths of utterances, and in bfloat16 more than ten times.
 """
 
 import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+_threads = threading.local()
 _STEPS = 2**16  # of a dropout's probability: a mask's number is 16 bits
 
 
@@ -81,7 +87,74 @@ def attend(joined: Tensor, *, packing: Packing, heads: int, dropout: float) -> T
     if dropout:
         shape = (packing.texts * heads, packing.tokens, packing.tokens)
         kept = kept_at_random(shape, dropout, joined.device)
+    elif getattr(_threads, "twice", False):
+        return _plain(joined, packing, heads)
     return _Attention.apply(joined, packing, heads, kept, dropout)  # type: ignore[no-any-return, no-untyped-call]
+
+
+@contextmanager
+def twice_differentiable() -> Iterator[None]:
+    """Let gradients of what runs in the block be differentiated again, in this thread.
+
+    What `attend` saves for its backward pass has forgotten where it came from, so the gradient
+    of a gradient would be wrong; here the attention is written out, and so is torch's own.
+    """
+    before, _threads.twice = getattr(_threads, "twice", False), True
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        _threads.twice = before
+
+
+def _plain(joined: Tensor, packing: Packing, heads: int) -> Tensor:
+    """Compute what `attend` does without dropout, in steps that torch can differentiate twice."""
+    query, key, value = _heads(packing.fill(joined), packing.texts, heads, parts=3)
+    scores = _wide(torch.bmm(query, key.transpose(1, 2))) * (1 / math.sqrt(query.shape[-1]))
+    if packing.hidden is not None:
+        hidden = packing.hidden.repeat_interleave(heads, dim=0)
+        scores = scores + hidden
+    seen = torch.bmm(torch.softmax(scores, dim=-1).to(joined.dtype), value)
+    return packing.pack(_side_by_side(seen.unsqueeze(0), packing.texts))
+
+
+def attend_with_prefix(
+    joined: Tensor, keys: Tensor, values: Tensor, *, packing: Packing, heads: int, dropout: float
+) -> Tensor:
+    """Let each token of a text look at a prefix and at the others, all under one softmax.
+
+    Args:
+        joined: Query, key and value side by side, (all tokens, 3 * size).
+        keys: Of the prefix, the same for every text, (positions, size).
+        values: Likewise.
+        packing: Which token is of which text.
+        heads: The size's equal parts.
+        dropout: Share of the attention that is dropped.
+
+    Returns:
+        (all tokens, size).
+
+    Source: Li and Liang (2021), eq. 3, in the form of He et al. (2022), eq. 5.
+    """
+    texts, before = packing.texts, len(keys)
+    query, key, value = _heads(packing.fill(joined), texts, heads, parts=3)
+    key, value = (
+        torch.cat([_of_each_text(prefix, texts, heads).to(own.dtype), own], dim=1)
+        for prefix, own in ((keys, key), (values, value))
+    )
+    scores = _wide(torch.bmm(query, key.transpose(1, 2))) * (1 / math.sqrt(query.shape[-1]))
+    if packing.hidden is not None:
+        hidden = F.pad(packing.hidden, (before, 0)).unsqueeze(1)  # a prefix is never padding
+        scores = (scores.view(texts, heads, *scores.shape[1:]) + hidden).view(scores.shape)
+    shares = drop(torch.softmax(scores, dim=-1), dropout)
+    seen = torch.bmm(shares.to(joined.dtype), value).unsqueeze(0)
+    return packing.pack(_side_by_side(seen, texts))
+
+
+def _of_each_text(prefix: Tensor, texts: int, heads: int) -> Tensor:
+    """Cut (positions, size) into (texts * heads, positions, width)."""
+    cut = prefix.view(len(prefix), heads, -1).transpose(0, 1)
+    return cut.expand(texts, *cut.shape).flatten(0, 1)
 
 
 class _Attention(torch.autograd.Function):

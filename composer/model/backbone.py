@@ -24,7 +24,7 @@ from composer.data.tokenizer import read_tokenizer
 from composer.errors import BackboneError
 from composer.model.adapters import Site, Sites, open_sites
 from composer.model.architectures import EncoderConfig
-from composer.model.encoder import Encoder, new_encoder
+from composer.model.encoder import Changes, Encoder, new_encoder
 from composer.model.layouts import LAYOUTS
 from composer.model.mapped import mapped_weights
 from composer.model.screening import screen_folder
@@ -57,6 +57,7 @@ class Backbone:
         architecture: Its `model_type`.
         config: What composer read of its `config.json`.
         encoder: Its layers as composer computes them; None: `transformers` does.
+        folder: That it was loaded from.
 
     Any number of threads may predict on one backbone at a time, each with its own composition,
     and one may train beside them; but training with the backbone's own dropout wants it alone.
@@ -74,6 +75,7 @@ class Backbone:
     architecture: str
     config: EncoderConfig
     encoder: Encoder | None = field(repr=False)
+    folder: Path
     _users: _Users = field(default_factory=_Users, repr=False)
 
     @property
@@ -89,10 +91,15 @@ class Backbone:
             if self.encoder is not None:
                 self.encoder.read_weights()
 
-    def encode(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Run the encoder: token ids of (batch, tokens) to (batch, tokens, size)."""
+    def encode(self, batch: Mapping[str, Tensor], changes: Changes | None = None) -> Tensor:
+        """Run the encoder: token ids of (batch, tokens) to (batch, tokens, size).
+
+        Args:
+            batch: `input_ids`, `attention_mask`, `token_type_ids`, each (batch, tokens).
+            changes: What this pass computes otherwise; only where composer has the layers.
+        """
         if self.encoder is not None:
-            return self.encoder.run(batch)
+            return self.encoder.run(batch, changes)
         inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
         if getattr(self.module.config, "type_vocab_size", 0) > 1:
             inputs["token_type_ids"] = batch["token_type_ids"]
@@ -161,8 +168,7 @@ def open_backbone(
         load_weights(module, folder)
     else:
         place_weights(module, _mapped(module, kind, folder, precision, fingerprints, shared))
-    module.requires_grad_(requires_grad=False)
-    module.eval()
+    module.requires_grad_(requires_grad=False).eval()
     shape: transformers.PretrainedConfig = module.config  # type: ignore[assignment]
     sites = open_sites(module)
     if precision == "bfloat16":
@@ -181,6 +187,7 @@ def open_backbone(
         precision=precision,
         architecture=kind,
         config=config,
+        folder=folder,
     )
 
 

@@ -11,17 +11,19 @@ import torch
 from torch import Tensor
 
 from composer.bundle.fingerprint import tensor_digests
+from composer.bundle.layout import ADAPTERS
 from composer.bundle.reader import OpenedBundle
 from composer.bundle.records import CompositionRecord, SelfTestCase
 from composer.bundle.selftest import Rows, output_rows, relative_difference
-from composer.bundle.shapes import read_shape
+from composer.bundle.shapes import AnyShape, read_shape
 from composer.data.encode import Encoder
 from composer.data.examples import Example
-from composer.errors import BundleError
+from composer.errors import AdapterError, BundleError
 from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel
 from composer.model.files import HeadFile
 from composer.model.folded import FoldedMixers
+from composer.model.kinds import promised_tensors, stored_adapter
 from composer.model.parts import Adapter, Head
 from composer.model.predictor import Predictor
 from composer.recipe.composition import parse_composition
@@ -52,14 +54,14 @@ def open_composition(bundle: OpenedBundle, name: str, backbone: Backbone) -> Pre
         BundleError: A part changed since the bundle was opened, or is not for this version.
     """
     record = bundle.manifest.compositions[name]
-    if record.type == "multi-label-classification":
-        raise BundleError(f"{bundle.path}: {name}: not yet: several labels a text")
     adapters: dict[str, Adapter] = {}
     folded: dict[str, Tensor] = {}
     for part in record.parts:
         tensors = _tensors(bundle.read_part(part))
-        if bundle.manifest.parts[part].kind in ("bottleneck", "madapter"):
-            adapters[part] = Adapter(read_shape(bundle.manifest.parts[part].config), tensors)
+        if bundle.manifest.parts[part].kind in ADAPTERS:
+            shape = read_shape(bundle.manifest.parts[part].config)
+            place = f"{bundle.path}: {part}"
+            adapters[part] = _adapter(shape, tensors, backbone, place=place)
         else:
             folded |= tensors
     model = ComposedModel(
@@ -75,6 +77,21 @@ def open_composition(bundle: OpenedBundle, name: str, backbone: Backbone) -> Pre
         size=backbone.size, type=record.type, labels=record.labels, pooling=_pooling(record)
     )
     return Predictor(model, about, Encoder(backbone.tokenizer, max_tokens=backbone.max_tokens))
+
+
+def _adapter(
+    shape: AnyShape, tensors: Mapping[str, Tensor], backbone: Backbone, *, place: str
+) -> Adapter:
+    """Put an adapter on a backbone, of which the manifest does not say everything."""
+    try:
+        promised = promised_tensors(shape, backbone)
+    except AdapterError as fault:
+        raise BundleError(f"{place}: {fault}") from fault
+    found = {name: tuple(one.shape) for name, one in tensors.items()}
+    wrong = sorted({name for name, _ in found.items() ^ promised.items()})
+    if wrong:
+        raise BundleError(f"{place}: tensor {wrong[0]!r} does not fit the backbone")
+    return stored_adapter(shape, tensors, backbone)
 
 
 def self_test(bundle: OpenedBundle, backbone: Backbone) -> float:

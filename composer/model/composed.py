@@ -10,11 +10,15 @@ from torch import Tensor, nn
 
 from composer.errors import AdapterError
 from composer.model.backbone import Backbone
+from composer.model.changes import changes_of
+from composer.model.encoder import Changes
 from composer.model.mixers import Kept, Mixers, TrainedMixers
 from composer.model.parts import Adapter, Head
 from composer.model.walk import Walk, Watch
+from composer.recipe.adapters import BottleneckShape
+from composer.recipe.combining import ill_combined
 from composer.recipe.composition import LANGUAGE, Composition, adapter_names, bind
-from composer.recipe.invertible import misplaced
+from composer.recipe.invertible import is_invertible, misplaced
 
 
 class ComposedModel(nn.Module):
@@ -31,7 +35,7 @@ class ComposedModel(nn.Module):
         pooling: "mean", "first", or "none" for one output a token.
 
     Raises:
-        AdapterError: An adapter is invertible and not the first of the stack.
+        AdapterError: An adapter cannot stand where it does in the composition.
     """
 
     def __init__(
@@ -86,7 +90,26 @@ class ComposedModel(nn.Module):
         packed = self.backbone.encoder is not None  # then no padding reaches a site
         walk = self.walk(language, mask=None if packed else batch["attention_mask"].bool())
         with self.backbone.sites.acting(walk.act, walk.embed):
-            return self.backbone.encode(batch)
+            return self.backbone.encode(batch, self.changes(language))
+
+    @property
+    def acts_inside(self) -> bool:
+        """Say whether a member changes what the encoder itself computes."""
+        members = (one.shape for one in self.members.values())
+        return any(not isinstance(shape, BottleneckShape) for shape in members)
+
+    def changes(self, language: str | None = None) -> Changes | None:
+        """Give what one forward pass changes inside the encoder; None: nothing.
+
+        Args:
+            language: Binds `$language`; left out where the composition is bound already.
+        """
+        return changes_of(
+            bind(self.composition, language) if language else self.composition,
+            self.adapter,
+            self.backbone.encoder,
+            self._kept,
+        )
 
     def forward(self, batch: Mapping[str, Tensor], *, language: str | None = None) -> Tensor:
         """Give logits: (batch, classes), or (batch, tokens, classes) where nothing is pooled."""
@@ -108,13 +131,16 @@ def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
 
 
 def _refuse_misplaced(composition: Composition, adapters: Mapping[str, Adapter]) -> None:
-    named = set(adapter_names(composition))
-    invertible = {name for name, adapter in adapters.items() if adapter.shape.invertible}
+    named, shapes = set(adapter_names(composition)), {n: a.shape for n, a in adapters.items()}
+    bound = [shape for name, shape in shapes.items() if name not in named]
+    invertible = {name for name, shape in shapes.items() if is_invertible(shape)}
     if invertible - named:
         invertible.add(LANGUAGE)  # what the composition does not name, it will be bound to
     message = misplaced(composition, invertible)
-    if message is not None:
-        raise AdapterError(message)
+    ways = [shapes, *({**shapes, LANGUAGE: shape} for shape in bound)]
+    faults = [fault for way in ways for fault in ill_combined(composition, way)]
+    if message is not None or faults:
+        raise AdapterError(message or faults[0])
 
 
 def _key(name: str) -> str:

@@ -7,12 +7,15 @@ no padding among them:
     hidden  = attend(joined) W_mixed        then the site of the attention
     hidden  = gelu(x W_wide) W_narrow       then the site of the feed-forward block
 
+Kinds of adapters that act inside a layer hand over layers of their own for one pass (`Changes`);
+nothing is ever held on the encoder, which other threads are using.
+
 In bfloat16 only what a product reads and gives is narrow; residuals, norms, softmax and the
 biases in front of a site are float32. A frozen weight needs no gradient, so nothing is kept
 for the backward pass but what the attention and the non-linearity read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -23,7 +26,8 @@ from torch import Tensor, nn
 
 from composer.model.adapters import Site, Sites
 from composer.model.architectures import EncoderConfig
-from composer.model.attention import Packing, attend, drop
+from composer.model.attention import Packing, attend, attend_with_prefix, drop
+from composer.model.embeddings import Embeddings
 from composer.model.layouts import LAYOUTS
 from composer.model.mapped import side_by_side
 
@@ -72,6 +76,8 @@ class Layer:
         narrow: Out of it.
         sites: Of the attention and of the feed-forward block.
         norms: Behind them.
+        norm_deltas: Added to the bias of each norm; None: nothing is.
+        prefix: Keys and values before those of every text, both (positions, size).
     """
 
     joined: Product
@@ -80,6 +86,24 @@ class Layer:
     narrow: Product
     sites: tuple[Site, Site]
     norms: tuple[nn.LayerNorm, nn.LayerNorm]
+    norm_deltas: tuple[Tensor | None, Tensor | None] = (None, None)
+    prefix: tuple[Tensor, Tensor] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What one pass computes otherwise than the frozen encoder does.
+
+    Attributes:
+        layers: In place of the encoder's, as many.
+        embeddings: In place of the module's; None: the module's.
+        prompt: Vectors before those of every text, (positions, size); None: there are none. The
+            layers see them as tokens, and they are left out of what is returned.
+    """
+
+    layers: Sequence[Layer]
+    embeddings: Embeddings | None = None
+    prompt: Tensor | None = None
 
 
 class Encoder:
@@ -102,7 +126,7 @@ class Encoder:
         sites: Sites,
         norms: Mapping[Site, nn.LayerNorm],
     ) -> None:
-        self.module, self.sites, self.config = module, sites, config
+        self.module, self.sites, self.config, self.kind = module, sites, config, kind
         self.activation = _ACTIVATIONS[config.hidden_act]
         self.mixed_dropout = 0.0 if kind == "distilbert" else config.hidden_dropout_prob
         self._layout, self._norms = LAYOUTS[kind], norms
@@ -115,39 +139,76 @@ class Encoder:
             for number in range(self.config.num_hidden_layers)
         ]
 
-    def run(self, batch: Mapping[str, Tensor]) -> Tensor:
+    @property
+    def embeddings(self) -> Embeddings:
+        """The weights in front of the first layer, as they are now."""
+        weights = {
+            name: self.module.get_parameter(self._layout[f"embeddings.{name}"])
+            for name in ("tokens", "positions", "types")
+            if f"embeddings.{name}" in self._layout
+        }
+        norm = cast(nn.LayerNorm, self.module.get_submodule(self._layout["embeddings.norm"]))
+        return Embeddings(
+            tokens=weights["tokens"],
+            positions=weights["positions"],
+            types=weights.get("types"),
+            norm_weight=norm.weight,
+            norm_bias=norm.bias,
+            epsilon=norm.eps,
+        )
+
+    def run(self, batch: Mapping[str, Tensor], changes: Changes | None = None) -> Tensor:
         """Encode token ids of (texts, tokens) to (texts, tokens, size), zeros at padding.
 
         At the sites a batch is one text of all its tokens, (1, all tokens, size).
         """
-        packing = Packing.of(batch["attention_mask"].bool())
+        changes = changes or Changes(layers=self.layers)
+        embedded, mask = self._embed(batch, changes.embeddings), batch["attention_mask"].bool()
+        before = 0 if changes.prompt is None else len(changes.prompt)
+        if changes.prompt is not None:
+            prompt = changes.prompt.expand(len(embedded), -1, -1)
+            embedded = torch.cat([prompt, embedded], dim=1)
+            mask = F.pad(mask, (before, 0), value=True)
+        packing = Packing.of(mask)
+        hidden = packing.pack(embedded.flatten(0, 1)).unsqueeze(0)
+        for layer in changes.layers:
+            hidden = self._attention(layer, hidden, packing)
+            hidden = self._feed_forward(layer, hidden)
+        return packing.spread(hidden.squeeze(0)).view(embedded.shape)[:, before:]
+
+    def _embed(self, batch: Mapping[str, Tensor], changed: Embeddings | None) -> Tensor:
+        """Embed token ids; what acts behind the embeddings has acted."""
+        if changed is not None:
+            dropout = self.config.hidden_dropout_prob if self.module.training else 0.0
+            embedded = changed.embed(batch, kind=self.kind, config=self.config, dropout=dropout)
+            return self.sites.embedded(embedded)
         ids = {"input_ids": batch["input_ids"]}
         if self.config.type_vocab_size > 1 and "embeddings.types" in self._layout:
             ids["token_type_ids"] = batch["token_type_ids"]
-        embedded: Tensor = self.module.embeddings(**ids)  # type: ignore[operator]
-        hidden = packing.pack(embedded.flatten(0, 1)).unsqueeze(0)
-        for layer in self.layers:
-            hidden = self._attention(layer, hidden, packing)
-            hidden = self._feed_forward(layer, hidden)
-        return packing.spread(hidden.squeeze(0)).view(embedded.shape)
+        return self.module.embeddings(**ids)  # type: ignore[operator, no-any-return]
 
     def _attention(self, layer: Layer, hidden: Tensor, packing: Packing) -> Tensor:
         active = self.module.training
-        seen = attend(
-            layer.joined.within(_rows(hidden, layer.joined)),
-            packing=packing,
-            heads=self.config.num_attention_heads,
-            dropout=self.config.attention_probs_dropout_prob if active else 0.0,
-        )
+        joined = layer.joined.within(_rows(hidden, layer.joined))
+        heads = self.config.num_attention_heads
+        dropout = self.config.attention_probs_dropout_prob if active else 0.0
+        if layer.prefix is None:
+            seen = attend(joined, packing=packing, heads=heads, dropout=dropout)
+        else:
+            seen = attend_with_prefix(
+                joined, *layer.prefix, packing=packing, heads=heads, dropout=dropout
+            )
         mixed = layer.mixed.to_site(seen).view(hidden.shape)
         mixed = drop(mixed, self.mixed_dropout if active else 0.0)
-        return self.sites.at(layer.sites[0], mixed, hidden, layer.norms[0])
+        normed = self.sites.at(layer.sites[0], mixed, hidden, layer.norms[0])
+        return _moved(normed, layer.norm_deltas[0])
 
     def _feed_forward(self, layer: Layer, hidden: Tensor) -> Tensor:
         wide = self.activation(layer.wide.within(_rows(hidden, layer.wide)))
         out = layer.narrow.to_site(wide).view(hidden.shape)
         out = drop(out, self.config.hidden_dropout_prob if self.module.training else 0.0)
-        return self.sites.at(layer.sites[1], out, hidden, layer.norms[1])
+        normed = self.sites.at(layer.sites[1], out, hidden, layer.norms[1])
+        return _moved(normed, layer.norm_deltas[1])
 
 
 def new_encoder(
@@ -198,3 +259,7 @@ def _product(*linear: nn.Module) -> Product:
 
 def _rows(hidden: Tensor, product: Product) -> Tensor:
     return hidden.reshape(-1, hidden.shape[-1]).to(product.weight.dtype)
+
+
+def _moved(values: Tensor, delta: Tensor | None) -> Tensor:
+    return values if delta is None else values + delta

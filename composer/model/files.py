@@ -13,19 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
 from composer.bundle.files import read_json, write_json
 from composer.bundle.jsontext import canonical_json, one_line
-from composer.bundle.shapes import adapter_tensors, read_shape
-from composer.bundle.tensors import read_tensors, write_tensors
+from composer.bundle.shapes import Shape, adapter_faults, adapter_tensors
+from composer.bundle.sparse import MASK, packed, unpacked
+from composer.bundle.tensors import FAULTS_SHOWN, read_tensors, tensor_types, write_tensors
 from composer.errors import AdapterError
 from composer.model.backbone import Backbone
-from composer.model.parts import Adapter, Head, Owned, Part
+from composer.model.kinds import promised_tensors, stored_adapter
+from composer.model.parts import Adapter, Bottleneck, Head, Owned, Part
+from composer.recipe.adapters import AdapterShape, Full, Placement, sub_layers
 from composer.recipe.meaning import class_count
-from composer.recipe.schema import BottleneckAdapter, MAdapter, Placement, TaskType
+from composer.recipe.schema import TaskType
+from composer.recipe.sparsity import sparsity_of
 
 FORMAT = 1
 
@@ -48,10 +53,13 @@ class AdapterFile(_File):
         size: Hidden size of the backbone.
         body: Fingerprint of the backbone's body.
         shape: As in the recipe.
+        vocabulary: Fingerprint of the backbone's, of full fine-tuning, which has token
+            embeddings of its own; not there for other kinds.
     """
 
     body: str
-    shape: BottleneckAdapter | MAdapter = Field(discriminator="kind")
+    shape: AdapterShape
+    vocabulary: str | None = None
 
 
 _Mixer = tuple[Annotated[str, Field(pattern="^(fuse|gate)$")], Annotated[int, Field(ge=2)]]
@@ -117,6 +125,8 @@ class StoredHead:
 def write_adapter(folder: Path, adapter: Adapter, backbone: Backbone) -> None:
     """Write an adapter's two files."""
     about = AdapterFile(size=backbone.size, body=backbone.fingerprints.body, shape=adapter.shape)
+    if isinstance(adapter.shape, Full):
+        about = about.model_copy(update={"vocabulary": backbone.fingerprints.vocabulary})
     _write(folder, "adapter", adapter, about)
 
 
@@ -129,15 +139,17 @@ def read_adapter(folder: Path, backbone: Backbone) -> Adapter:
     file = folder / "adapter.json"
     about = _read_about(file, AdapterFile)
     _check_backbone(file, about, backbone)
-    try:
-        shape = read_shape(about.shape.model_dump(mode="json"), error=AdapterError)
-    except AdapterError as fault:
-        raise AdapterError(f"{file}: shape: {fault}") from fault
-    layers = 1 + max(site.layer for site in backbone.norms)
-    expected = dict(adapter_tensors(shape, size=backbone.size, layers=layers))
-    adapter = Adapter(shape, _read(folder / "adapter.safetensors", expected))
-    adapter.freeze()
-    return adapter
+    wanted = backbone.fingerprints.vocabulary if isinstance(about.shape, Full) else None
+    if about.vocabulary != wanted:
+        raise AdapterError(
+            f"{file}: vocabulary: {str(about.vocabulary)[:12]!r}, expected {str(wanted)[:12]!r}; "
+            "full fine-tuning belongs to one backbone with one tokenizer"
+        )
+    shape, weights = about.shape, folder / "adapter.safetensors"
+    if isinstance(shape, Shape) and sparsity_of(shape) is not None:
+        layers = 1 + max(site.layer for site in backbone.norms)
+        return _read_sparse(weights, shape, backbone, layers)
+    return stored_adapter(shape, _read(weights, promised_tensors(shape, backbone)), backbone)
 
 
 def write_owned(folder: Path, owned: Owned, about: CompositionFile) -> None:
@@ -181,10 +193,20 @@ def read_head(folder: Path, backbone: Backbone | None = None) -> StoredHead:
     return StoredHead(head=head, about=about)
 
 
+def stored_arrays(part: Part) -> dict[str, np.ndarray]:
+    """Give a part's tensors as files and bundles hold them: a sparse adapter's packed."""
+    arrays = {key: tensor.cpu().float().numpy() for key, tensor in part.tensors().items()}
+    if not isinstance(part, Bottleneck):
+        return arrays
+    return packed(arrays, {key: kept.cpu().numpy() for key, kept in part.masks.items()})
+
+
 def _write(folder: Path, name: str, part: Part, about: BaseModel) -> None:
-    arrays = {key: tensor.cpu().numpy() for key, tensor in part.tensors().items()}
-    write_tensors(folder / f"{name}.safetensors", arrays)
-    write_json(folder / f"{name}.json", about.model_dump(mode="json"))
+    write_tensors(folder / f"{name}.safetensors", stored_arrays(part))
+    values = about.model_dump(mode="json")
+    if values.get("vocabulary", "") is None:
+        del values["vocabulary"]
+    write_json(folder / f"{name}.json", values)
 
 
 def _read_about(file: Path, kind: type[_About]) -> _About:
@@ -206,7 +228,7 @@ def _owned_tensors(
     """List the tensors of what a composition owns, by the names of `composer.model.parts`."""
     size = backbone.size
     for site in backbone.norms:
-        if about.placement == "pfeiffer" and site.where != "output":
+        if site.where not in sub_layers(about.placement):
             continue
         for number, (form, members) in enumerate(about.mixers):
             if form == "gate":
@@ -225,6 +247,28 @@ def _read(file: Path, expected: Mapping[str, Sequence[int]]) -> dict[str, Tensor
     """Read weights: memory is taken for what the file holds, not for what is claimed."""
     arrays = read_tensors(file, expected=expected)
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _read_sparse(file: Path, shape: Shape, backbone: Backbone, layers: int) -> Adapter:
+    """Read a sparse adapter: what its masks keep, and zeros elsewhere."""
+    stored = read_tensors(file)
+    types = tensor_types(stored)
+    faults = [
+        f"tensor {name!r} is {type_}, not {wanted}"
+        for name, type_ in types.items()
+        if type_.dtype != (wanted := "U8" if name.endswith(MASK) else "F32")
+    ]
+    faults += adapter_faults(shape, types, size=backbone.size, layers=layers)
+    if faults:
+        raise AdapterError("\n".join(f"{file}: {fault}" for fault in faults[:FAULTS_SHOWN]))
+    lengths = dict(adapter_tensors(shape, size=backbone.size, layers=layers))
+    found = unpacked(stored, lengths, place=str(file), error=AdapterError)
+    return stored_adapter(
+        shape,
+        {name: torch.from_numpy(array) for name, array in found.tensors.items()},
+        backbone,
+        masks={name: torch.from_numpy(kept) for name, kept in found.masks.items()},
+    )
 
 
 def _check_backbone(file: Path, about: AdapterFile | CompositionFile, backbone: Backbone) -> None:

@@ -23,7 +23,7 @@ from composer.model.adapters import Site
 from composer.model.arithmetic import Members, Mixing, Units, average, joined, side_by_side
 from composer.model.composed import ComposedModel
 from composer.model.mixers import TrainedMixers
-from composer.model.parts import Adapter
+from composer.model.parts import Bottleneck
 from composer.recipe.composition import NONE, Average, Composition, Fuse, Gate, Stack, mixers_of
 
 
@@ -103,16 +103,18 @@ def _projection(part: Composition, model: ComposedModel, site: Site) -> Units:
             return joined([_projection(member, model, site) for member in parts])
         case Average(parts=parts, weights=weights):
             return average([_projection(member, model, site) for member in parts], weights)
-        case str() if part != NONE and model.adapter(part).acts_at(site):
-            return _bottleneck(model.adapter(part), site)
+        case str() if part != NONE:
+            adapter = model.adapter(part)
+            if isinstance(adapter, Bottleneck) and adapter.acts_at(site):
+                return _bottleneck(adapter, site)
     size = model.backbone.size
     return Units(
         values=torch.empty(0), up=torch.zeros(size, 0).double(), bias=torch.zeros(size).double()
     )
 
 
-def _bottleneck(adapter: Adapter, site: Site) -> Units:
+def _bottleneck(adapter: Bottleneck, site: Site) -> Units:
     up = adapter[f"{site}.up"].detach().double()
     bias = adapter.bias(f"{site}.up_bias", up.shape[0]).detach().double()
-    scaling = float(adapter.shape.scaling)
+    scaling = torch.as_tensor(adapter.scaling(site)).detach().double()
     return Units(values=torch.empty(0), up=scaling * up, bias=scaling * bias)

@@ -24,7 +24,7 @@ from composer.bundle.graphs import (
     with_lengths,
 )
 from composer.model.families import Encoder
-from composer.recipe.schema import NonLinearity
+from composer.recipe.adapters import NonLinearity
 
 Attribute = int | float | str | Sequence[int]
 
@@ -185,8 +185,8 @@ class _Graph:
         norm = f"{layer}.{where}.norm"
         for name, slot, rows in self._slots:
             if (layer, where) in rows:
-                read = hidden
-                if slot.placement == "pfeiffer":
+                read = residual if slot.form == "parallel" else hidden
+                if slot.form == "sequential" and slot.placement == "pfeiffer":
                     read = self._norm(self._node("Add", hidden, residual), norm)
                 row = rows[layer, where]
                 mixes = name == "upper" and self.signature.mixing

@@ -5,6 +5,7 @@ A part is an `nn.Module` whose state has the names that files and bundles use:
     adapter      3.output.down (width, size)   3.output.down_bias (width,)
                  3.output.middle.0 (width, width)   3.output.middle.0_bias (width,)
                  3.output.up (size, width)     3.output.up_bias (size,)
+                 3.output.scaling (1,)         if learned
                  3.output.norm_weight (size,)  3.output.norm_bias (size,)    if trained
                  embeddings.f_down (quarter, half)   embeddings.f_down_bias (quarter,)
                  embeddings.f_up (half, quarter)     and so on; g the same   if invertible
@@ -12,8 +13,8 @@ A part is an `nn.Module` whose state has the names that files and bundles use:
     head         weight (classes, size)   bias (classes,)
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +23,16 @@ from torch.nn import Parameter, ParameterDict
 from composer.errors import AdapterError
 from composer.model.adapters import Site
 from composer.model.arithmetic import Coupling, TwoLayers, sum_of
+from composer.model.initial import initial, normal
+from composer.recipe.adapters import (
+    AdapterShape,
+    BottleneckShape,
+    MAdapter,
+    Placement,
+    sub_layers,
+)
 from composer.recipe.fit import bottleneck_width
 from composer.recipe.invertible import coupling_matrices, halves
-from composer.recipe.schema import BottleneckAdapter, MAdapter, Placement
-
-Shape = BottleneckAdapter | MAdapter
-
-INIT_STD = 0.02  # BERT's; both projections, so that SNIP scores are not all zero
 
 
 class Part(nn.Module):
@@ -79,17 +83,73 @@ class Part(nn.Module):
         self.requires_grad_(requires_grad=False)
         self.eval()
 
+    def count(self) -> int:
+        """Count the weights that are trained."""
+        return sum(self[name].numel() for name in self.names)
+
 
 class Adapter(Part):
-    """A bottleneck adapter or MAdapter: its shape, and weights at each of its sites."""
+    """An adapter of any kind: its shape, and its weights."""
 
-    def __init__(self, shape: Shape, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, shape: AdapterShape, tensors: Mapping[str, Tensor]) -> None:
         super().__init__(tensors)
         self.shape = shape
 
     def acts_at(self, site: Site) -> bool:
+        """Say whether a bottleneck of it adds to the hidden states at a site."""
+        return False
+
+    def coupling(self) -> Coupling | None:
+        """Give what it does to the embeddings; None: nothing."""
+        return None
+
+
+class Bottleneck(Adapter):
+    """Bottlenecks behind sub-layers, with or without middle layers.
+
+    Attributes:
+        masks: Name of a tensor -> True where a weight is kept; empty where none is masked.
+    """
+
+    shape: BottleneckShape
+
+    def __init__(
+        self,
+        shape: BottleneckShape,
+        tensors: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        super().__init__(shape, tensors)
+        self.masks = dict(masks or {})
+
+    def mask(self, masks: Mapping[str, Tensor]) -> None:
+        """Mask weights for good: they are zero, and what is learnt does not move them.
+
+        A weight and a gradient of zero leave the optimiser's moments and its decay at zero.
+
+        Args:
+            masks: Name of a tensor -> True where a weight is kept.
+        """
+        self.masks = dict(masks)
+        for name, kept in masks.items():
+            dropped = ~kept
+            with torch.no_grad():
+                self.parameter(name).masked_fill_(dropped, 0.0)
+            hook = partial(_unmoved, dropped)
+            self.parameter(name).register_hook(hook)  # type: ignore[no-untyped-call]
+
+    def count(self) -> int:
+        """Count the weights that are trained: not those that are masked."""
+        return super().count() - sum(int((~kept).sum()) for kept in self.masks.values())
+
+    def acts_at(self, site: Site) -> bool:
         """Say whether the adapter has weights at a site."""
         return f"{site}.down" in self
+
+    def scaling(self, site: Site) -> Tensor | float:
+        """Give the factor on what is added at a site."""
+        scaling = self.shape.scaling
+        return self[f"{site}.scaling"] if scaling == "learned" else scaling
 
     def bias(self, name: str, size: int) -> Tensor:
         """Give a bias, or zeros where the shape has none."""
@@ -122,16 +182,20 @@ class Adapter(Part):
         ]
 
 
-def adapter_sites(shape: Shape, sites: Iterable[Site]) -> list[Site]:
+def adapter_sites(shape: BottleneckShape, sites: Iterable[Site]) -> list[Site]:
     """List the sites at which an adapter of this shape has weights."""
-    wanted = {"houlsby": ("attention", "output"), "pfeiffer": ("output",)}[shape.placement]
+    wanted = sub_layers(shape.placement)
     return [site for site in sites if site.where in wanted and site.layer not in shape.leave_out]
 
 
-def new_adapter(
-    shape: Shape, *, sites: Mapping[Site, nn.LayerNorm], size: int, generator: torch.Generator
-) -> Adapter:
-    """Make an untrained adapter: projections from N(0, 0.02), biases 0, norms the backbone's.
+def new_bottleneck(
+    shape: BottleneckShape,
+    *,
+    sites: Mapping[Site, nn.LayerNorm],
+    size: int,
+    generator: torch.Generator,
+) -> Bottleneck:
+    """Make an untrained bottleneck adapter: matrices as `init` says, norms the backbone's.
 
     Args:
         shape: From the recipe.
@@ -142,23 +206,24 @@ def new_adapter(
     Raises:
         AdapterError: It is invertible, and the hidden size has no halves.
     """
-    width = bottleneck_width(shape, size)
     tensors: dict[str, Tensor] = {}
     for site in adapter_sites(shape, sites):
+        width = bottleneck_width(shape, size, layer=site.layer)
         matrices = {"down": (width, size)}
         for depth in range(shape.middle_layers if isinstance(shape, MAdapter) else 0):
             matrices[f"middle.{depth}"] = (width, width)
         matrices["up"] = (size, width)
-        for name, rows_columns in matrices.items():
-            std = middle_std(width) if name.startswith("middle") else INIT_STD
-            tensors[f"{site}.{name}"] = _normal(rows_columns, generator, std)
+        for name, lengths in matrices.items():
+            tensors[f"{site}.{name}"] = initial(shape.init, name, lengths, generator)
             if shape.bias:
-                tensors[f"{site}.{name}_bias"] = torch.zeros(rows_columns[0])
+                tensors[f"{site}.{name}_bias"] = torch.zeros(lengths[0])
+        if shape.scaling == "learned":
+            tensors[f"{site}.scaling"] = torch.ones(1)
         if shape.train_norm:
             tensors |= _norm_copy(site, sites[site])
     if shape.invertible:
         tensors |= _new_coupling(size, generator, bias=shape.bias)
-    return Adapter(shape, tensors)
+    return Bottleneck(shape, tensors)
 
 
 def _new_coupling(size: int, generator: torch.Generator, *, bias: bool) -> dict[str, Tensor]:
@@ -169,7 +234,7 @@ def _new_coupling(size: int, generator: torch.Generator, *, bias: bool) -> dict[
         )
     tensors: dict[str, Tensor] = {}
     for name, lengths in coupling_matrices(size).items():
-        tensors[f"embeddings.{name}"] = _normal(lengths, generator)
+        tensors[f"embeddings.{name}"] = normal(lengths, generator)
         if bias:
             tensors[f"embeddings.{name}_bias"] = torch.zeros(lengths[0])
     return tensors
@@ -219,7 +284,7 @@ def new_owned(
     """
     tensors: dict[str, Tensor] = {}
     for site in sites:
-        if placement == "pfeiffer" and site.where != "output":
+        if site.where not in sub_layers(placement):
             continue
         for number, (form, members) in enumerate(mixers):
             tensors |= _new_mixer(f"{site}.{number}", form, members, size, generator)
@@ -237,9 +302,9 @@ def _new_mixer(
             f"{prefix}.gate_bias": torch.zeros(members),
         }
     return {
-        f"{prefix}.query": _normal((size, size), generator),
+        f"{prefix}.query": normal((size, size), generator),
         f"{prefix}.query_bias": torch.zeros(size),
-        f"{prefix}.key": _normal((size, size), generator),
+        f"{prefix}.key": normal((size, size), generator),
         f"{prefix}.value": torch.eye(size),
     }
 
@@ -250,20 +315,7 @@ class Head(Part):
 
 def new_head(*, classes: int, size: int, generator: torch.Generator) -> Head:
     """Make an untrained head: weight from N(0, 0.02), bias 0."""
-    return Head({"weight": _normal((classes, size), generator), "bias": torch.zeros(classes)})
-
-
-def middle_std(width: int) -> float:
-    """Give the spread that middle layers start with: sqrt(2 / width), which keeps a signal's size.
-
-    With N(0, 0.02) three matrices in a row leave next to nothing of it, and nothing is learnt
-    (He et al., 2015, eq. 10).
-    """
-    return math.sqrt(2.0 / width)
-
-
-def _normal(shape: tuple[int, ...], generator: torch.Generator, std: float = INIT_STD) -> Tensor:
-    return torch.empty(shape).normal_(0.0, std, generator=generator)
+    return Head({"weight": normal((classes, size), generator), "bias": torch.zeros(classes)})
 
 
 def _norm_copy(site: Site, norm: nn.LayerNorm) -> dict[str, Tensor]:
@@ -271,6 +323,11 @@ def _norm_copy(site: Site, norm: nn.LayerNorm) -> dict[str, Tensor]:
         f"{site}.norm_weight": norm.weight.detach().float(),
         f"{site}.norm_bias": norm.bias.detach().float(),
     }
+
+
+def _unmoved(dropped: Tensor, gradient: Tensor) -> Tensor:
+    """Take the gradient off masked weights, whatever it is."""
+    return gradient.masked_fill(dropped, 0.0)
 
 
 def _key(name: str) -> str:

@@ -4,7 +4,8 @@
 
 The frozen products, nearly all of the work, are taken of all texts at once; only at the sites
 does each group of texts meet its own adapters. So a batch with eight adapters in it takes little
-longer than a batch with one.
+longer than a batch with one. Adapters that act inside the layers, a LoRA for example, change those
+products: their texts take a pass of their own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,8 +38,28 @@ def logits_together(
     """
     texts = len(batch["input_ids"])
     _check(models, wanted, texts)
-    order = sorted(range(texts), key=lambda number: wanted[number])
-    sorted_batch = {name: tensor[order] for name, tensor in batch.items()}
+    found: dict[int, Tensor] = {}
+    for name in sorted(set(wanted)):
+        if models[name].acts_inside:
+            rows = [number for number, one in enumerate(wanted) if one == name]
+            found |= zip(rows, models[name](_rows(batch, rows)).unbind(), strict=True)
+    rest = [number for number in range(texts) if number not in found]
+    if rest:
+        logits = _at_sites(models, _rows(batch, rest), [wanted[number] for number in rest])
+        found |= zip(rest, logits, strict=True)
+    return [found[number] for number in range(texts)]
+
+
+def _rows(batch: Mapping[str, Tensor], rows: Sequence[int]) -> dict[str, Tensor]:
+    return {name: tensor[rows] for name, tensor in batch.items()}
+
+
+def _at_sites(
+    models: Mapping[str, ComposedModel], batch: Mapping[str, Tensor], wanted: Sequence[str]
+) -> list[Tensor]:
+    """Give logits by models that act at sites and behind the embeddings only, in one pass."""
+    order = sorted(range(len(wanted)), key=lambda number: wanted[number])
+    sorted_batch = _rows(batch, order)
     groups = list(_groups([wanted[number] for number in order]))
     backbone = models[wanted[0]].backbone
     lengths = sorted_batch["attention_mask"].sum(1)

@@ -3,9 +3,9 @@
 At each site what the composition adds goes to the hidden states before the residual and the
 norm behind the site:
 
-    a                hidden += a(u)                      u = hidden (houlsby)
+    a                hidden += a(u)                      u = hidden
     a > b            the same with a, then with b        u = norm(hidden + residual) (pfeiffer)
-    average(a, b)    hidden += w_a a(u) + w_b b(u)
+    average(a, b)    hidden += w_a a(u) + w_b b(u)       u = residual (parallel)
     fuse(a, b)       hidden += V sum_i p_i u_i           p from u and the members' units
 
 then `norm(hidden + residual)`, where `norm` is the top adapter's own copy if it trained one; a
@@ -36,7 +36,8 @@ from composer.model.arithmetic import (
     with_constants,
 )
 from composer.model.mixers import Kept, Mixers, norm_of
-from composer.model.parts import Adapter
+from composer.model.parts import Adapter, Bottleneck
+from composer.recipe.adapters import BottleneckShape, sub_layers
 from composer.recipe.composition import (
     NONE,
     Average,
@@ -49,7 +50,6 @@ from composer.recipe.composition import (
     stacked_parts,
 )
 from composer.recipe.invertible import first_adapter
-from composer.recipe.schema import Placement
 
 Watch = Callable[[Site, int, Tensor], None]
 """Called with (site, number of the mixer, shares of (real tokens, members))."""
@@ -111,8 +111,8 @@ class Walk:
     def _mix(self, part: Fuse | Gate, reader: "_Reader", hidden: Tensor) -> Tensor:
         if self.mixers is None:
             raise ValueError(f"{part} has no trained weights here")
-        placement = self._placement(part)
-        if placement == "pfeiffer" and reader.site.where != "output":
+        shape = self._shape(part)
+        if reader.site.where not in sub_layers(shape.placement):
             return hidden
         members = self._members(part, reader, hidden)
         number = self.numbers[id(part)]
@@ -120,7 +120,7 @@ class Walk:
             reader.site, number, part, self._in_common(part, reader.site, members)
         )
         values = with_constants(members)
-        weights = mixing_weights(reader.read(hidden, placement), values, mixing)
+        weights = mixing_weights(reader.read(hidden, shape), values, mixing)
         if self.watch is not None:
             real = weights.flatten(0, 1) if self.mask is None else weights[self.mask]
             self.watch(reader.site, number, real)
@@ -129,11 +129,10 @@ class Walk:
     def _members(self, part: Fuse | Gate, reader: "_Reader", hidden: Tensor) -> list[Units]:
         """Give the units of every member; plain ones share one down-projection."""
         plain = [
-            self.adapter(member)
+            adapter
             for member in part.parts
-            if isinstance(member, str) and member != NONE
+            if isinstance(member, str) and (adapter := self._acting(member, reader.site))
         ]
-        plain = [adapter for adapter in plain if adapter.acts_at(reader.site)]
         if len(plain) > 1:
             reader.project_together(plain, hidden, self.kept)
         found = [self._units(member, reader, hidden) for member in part.parts]
@@ -155,10 +154,9 @@ class Walk:
             case Average(parts=parts, weights=weights):
                 found = [self._units(member, reader, hidden) for member in parts]
                 return average([_null(hidden) if u is None else u for u in found], weights)
-            case str() if part != NONE and self.adapter(part).acts_at(reader.site):
-                return reader.units(self.adapter(part), hidden)
             case str():
-                return None
+                adapter = self._acting(part, reader.site)
+                return reader.units(adapter, hidden) if adapter else None
         raise ValueError(f"{part} cannot be a member of another composition")
 
     def _stacked(
@@ -172,9 +170,16 @@ class Walk:
                 hidden = hidden + units.added()
         return joined(found) if found else None
 
-    def _placement(self, part: Composition) -> Placement:
+    def _acting(self, name: str, site: Site) -> Bottleneck | None:
+        """Give a member that adds to the hidden states at a site; None: it does not."""
+        adapter = self.adapter(name) if name != NONE else None
+        acts = isinstance(adapter, Bottleneck) and adapter.acts_at(site)
+        return adapter if acts else None  # type: ignore[return-value]
+
+    def _shape(self, part: Composition) -> BottleneckShape:
+        """Give the shape of a member; all of a mixture read alike."""
         names = [name for name in adapter_names(part) if name != NONE]
-        return self.adapter(names[0]).shape.placement
+        return self.adapter(names[0]).shape  # type: ignore[return-value]
 
     def _own_norm(self, top: Composition, site: Site) -> tuple[Tensor, Tensor] | None:
         if isinstance(top, str) and top != NONE:
@@ -192,17 +197,19 @@ class _Reader:
         self._read: tuple[Tensor, Tensor] | None = None  # hidden, and its norm
         self._first: dict[int, tuple[Tensor, Tensor]] = {}  # adapter -> hidden, units
 
-    def read(self, hidden: Tensor, placement: Placement) -> Tensor:
+    def read(self, hidden: Tensor, shape: BottleneckShape) -> Tensor:
         """Give an adapter's input, (batch, tokens, size)."""
-        if placement == "houlsby":
+        if shape.form == "parallel":
+            return self.residual
+        if shape.placement != "pfeiffer":
             return hidden
         if self._read is None or self._read[0] is not hidden:
             self._read = (hidden, self.norm(hidden + self.residual))
         return self._read[1]
 
-    def project_together(self, adapters: list[Adapter], hidden: Tensor, kept: Kept) -> None:
+    def project_together(self, adapters: list[Bottleneck], hidden: Tensor, kept: Kept) -> None:
         """Compute the first units of several adapters as one product."""
-        inputs = self.read(hidden, adapters[0].shape.placement)
+        inputs = self.read(hidden, adapters[0].shape)
         downs = [adapter[f"{self.site}.down"] for adapter in adapters]
         biases = [
             adapter.bias(f"{self.site}.down_bias", len(down))
@@ -221,7 +228,7 @@ class _Reader:
         for adapter, kind, piece in zip(adapters, kinds, pieces, strict=True):
             self._first[id(adapter)] = (hidden, piece if alike else ACTIVATIONS[kind](piece))
 
-    def units(self, adapter: Adapter, hidden: Tensor) -> Units:
+    def units(self, adapter: Bottleneck, hidden: Tensor) -> Units:
         """Compute an adapter's units; (batch, tokens, width)."""
         shape, site = adapter.shape, self.site
         values = self._first_units(adapter, hidden)
@@ -229,18 +236,18 @@ class _Reader:
         values = F.dropout(values, shape.dropout, training=adapter.training)
         up = adapter[f"{site}.up"]
         bias = adapter.bias(f"{site}.up_bias", up.shape[0])
-        scaling = float(shape.scaling)
-        if scaling != 1.0:
+        scaling = adapter.scaling(site)
+        if shape.scaling != 1.0:
             up, bias = scaling * up, scaling * bias
         return Units(values=values, up=up, bias=bias)
 
-    def _first_units(self, adapter: Adapter, hidden: Tensor) -> Tensor:
+    def _first_units(self, adapter: Bottleneck, hidden: Tensor) -> Tensor:
         known = self._first.get(id(adapter))
         if known is not None and known[0] is hidden:
             return known[1]
         down = adapter[f"{self.site}.down"]
         bias = adapter.bias(f"{self.site}.down_bias", len(down))
-        projected = F.linear(self.read(hidden, adapter.shape.placement), down, bias)
+        projected = F.linear(self.read(hidden, adapter.shape), down, bias)
         return ACTIVATIONS[adapter.shape.non_linearity](projected)
 
 

@@ -36,6 +36,22 @@ def load_weights(module: nn.Module, folder: Path) -> None:
     place_weights(module, {name: _read(name, one, folder) for name, one in stored.items()})
 
 
+def read_weights(folder: Path, wanted: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Read all weights of a folder, in float32.
+
+    Args:
+        folder: Of a backbone.
+        wanted: Name -> shape, of every tensor that is there.
+
+    Raises:
+        BackboneError: Naming each tensor that is missing, too many, of another shape or type,
+            or not finite.
+    """
+    stored = stored_tensors(folder)
+    _raise(folder, list(_differences(stored, wanted)))
+    return {name: _read(name, one, folder) for name, one in stored.items()}
+
+
 def check_weights(module: nn.Module, folder: Path) -> dict[str, StoredTensor]:
     """Say where the weights of a module lie, once they are known to be all of it.
 

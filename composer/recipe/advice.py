@@ -18,7 +18,7 @@ from composer.recipe.composition import (
     walk,
 )
 from composer.recipe.findings import Finding, Path, Place, dotted, fault_at
-from composer.recipe.meaning import composed, composition_of, head_task
+from composer.recipe.meaning import composed, composition_of, head_task, languages_under
 from composer.recipe.schema import FileData, Recipe, SplitPaths
 
 
@@ -58,7 +58,7 @@ def _without_language(recipe: Recipe, composition: Composition) -> list[str]:
     """List the tasks that are trained over languages and stand on the bare backbone."""
     languages = {LANGUAGE, *(recipe.languages.members if recipe.languages else ())}
     bare = _bare(composition, languages)
-    return [name for name in bare if name in recipe.tasks and recipe.tasks[name].over]
+    return [one for one in bare if one in recipe.tasks and languages_under(recipe.tasks[one])]
 
 
 def _bare(composition: Composition, languages: set[str]) -> list[str]:
@@ -82,6 +82,10 @@ def _shared_files(recipe: Recipe) -> Iterator[Finding]:
         for name in evaluation.compositions:
             data = evaluation.data or recipe.tasks[_head(recipe, name)].data
             read.setdefault(data, {}).update(dict.fromkeys(evaluation.languages))
+    for methods in recipe.compare.values():
+        for task_name in methods.tasks:
+            languages = dict.fromkeys(methods.languages or ())
+            read.setdefault(recipe.tasks[task_name].data, {}).update(languages)
     for name, languages in read.items():
         source = recipe.data[name]
         if len(languages) > 1 and isinstance(source, FileData) and not _holds_tag(source.path):

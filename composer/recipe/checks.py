@@ -7,9 +7,16 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 
+from composer.recipe.adapters import AdapterShape, BottleneckShape
+from composer.recipe.combining import bundled_kinds, ill_combined, language_kinds
+from composer.recipe.comparison_checks import (
+    settings_of,
+    tasks_without_adapter,
+    two_sizes_of_batches,
+)
 from composer.recipe.composition import (
     LANGUAGE,
     Composition,
@@ -22,16 +29,25 @@ from composer.recipe.composition import (
     walk,
 )
 from composer.recipe.findings import MAX_FAULTS, Finding, Path, nearest
-from composer.recipe.invertible import misplaced
-from composer.recipe.meaning import SCORES, composed, composition_of_task, head_task, shape_of
-from composer.recipe.notyet import not_yet
+from composer.recipe.invertible import is_invertible, misplaced
+from composer.recipe.languages import check_languages
+from composer.recipe.meaning import (
+    SCORES,
+    composed,
+    composition_of_task,
+    head_task,
+    languages_under,
+    shape_of,
+    without_language,
+)
+from composer.recipe.proxies import proxy_composition, proxy_findings
 from composer.recipe.references import Names, check_names, names_of, read_expressions
 from composer.recipe.schema import (
     Bundle,
     ComposedOf,
     CompositionTraining,
     Evaluation,
-    OtherAdapter,
+    Methods,
     Recipe,
     Task,
 )
@@ -54,7 +70,10 @@ def examine(values: Mapping[str, object]) -> Examined:
     expressions = read_expressions(values, names)
     sound = _Sound(recipe or salvaged(values), names, expressions.sound)
     more = chain(
-        check_names(values, names), expressions.findings, _meanings(sound), not_yet(sound.recipe)
+        check_names(values, names),
+        expressions.findings,
+        two_sizes_of_batches(values),
+        _meanings(sound),
     )
     findings += islice(more, MAX_FAULTS + 1)  # near names are sought for what is told only
     return Examined(None if findings else recipe, findings)
@@ -82,6 +101,9 @@ class _Sound:
 
 
 def _meanings(sound: _Sound) -> Iterator[Finding]:
+    yield from _proxies(sound)
+    yield from check_languages(sound.recipe)
+    yield from language_kinds(sound.recipe)
     for name, task in sound.recipe.tasks.items():
         yield from _task(sound, ("tasks", name), task)
     for name, value in sound.recipe.compositions.items():
@@ -89,9 +111,16 @@ def _meanings(sound: _Sound) -> Iterator[Finding]:
             yield from _composition(sound, name, value)
     for name, evaluation in sound.recipe.evaluations.items():
         yield from _use(sound, ("evaluations", name), evaluation)
+        yield from _baseline(sound, ("evaluations", name), evaluation)
     for name, bundle in sound.recipe.bundles.items():
         yield from _use(sound, ("bundles", name), bundle)
         yield from _graph_only(("bundles", name), bundle)
+        found = map(sound.composition, bundle.compositions)
+        yield from bundled_kinds(sound.recipe, ("bundles", name), bundle, tuple(found))
+    for name, methods in sound.recipe.compare.items():
+        yield from settings_of(name, methods)
+        yield from dict.fromkeys(_compared(sound, name, methods))
+    yield from tasks_without_adapter(sound.recipe, sound.expressions)
 
 
 def _task(sound: _Sound, path: Path, task: Task) -> Iterator[Finding]:
@@ -100,9 +129,18 @@ def _task(sound: _Sound, path: Path, task: Task) -> Iterator[Finding]:
         yield Finding((*path, "over"), message)
     elif task.over:
         yield from _untrained(sound, (*path, "languages"), task.languages, "this task")
-    if task.over:
-        yield from _invertible(sound, (*path, "adapter"), composition_of_task(str(path[-1]), task))
+    yield from _shape_for(sound, (*path, "adapter"), str(path[-1]), task)
     yield from _untrained(sound, (*path, "cycle"), task.cycle, "this task")
+    if task.over and task.cycle:
+        message = (
+            f"`over: {LANGUAGE}` trains on each batch's own language adapter, `cycle` on others in "
+            "turn; leave one of them out"
+        )
+        yield Finding((*path, "cycle"), message, on_key=True)
+    source = sound.recipe.data.get(task.data)
+    if source is not None and source.label is not None and task.type != "text-classification":
+        message = f"{task.data!r} is one label, yes or no; use 'text-classification'"
+        yield Finding((*path, "type"), message)
     fitting = SCORES[task.type]
     if task.score is not None and task.score not in fitting:
         message = f"{task.score!r} does not score {task.type}; use {either(fitting)}"
@@ -114,16 +152,55 @@ def _task(sound: _Sound, path: Path, task: Task) -> Iterator[Finding]:
         yield Finding((*path, "labels"), message)
 
 
+def _shape_for(sound: _Sound, path: Path, name: str, task: Task) -> Iterator[Finding]:
+    """Check that a task's adapter can be trained where the task wants it."""
+    if languages_under(task):
+        yield from _standing(sound, path, composition_of_task(name, task))
+
+
+def _compared(sound: _Sound, comparison: str, methods: Methods) -> Iterator[Finding]:
+    """Check each task of a comparison as if it had each of the adapters."""
+    path: Path = ("compare", comparison)
+    tasks = {name: sound.recipe.tasks[name] for name in methods.tasks if name in sound.recipe.tasks}
+    for name, task in tasks.items():
+        if languages_under(task) and methods.languages:
+            yield from _untrained(sound, (*path, "languages"), methods.languages, name)
+        for place, adapter in enumerate(methods.adapters):
+            given = task.model_copy(update={"adapter": adapter})
+            others = {**sound.recipe.tasks, name: given}
+            recipe = sound.recipe.model_copy(update={"tasks": others})
+            at = (*path, "adapters", place)
+            yield from _shape_for(replace(sound, recipe=recipe), at, name, given)
+
+
+def _proxies(sound: _Sound) -> Iterator[Finding]:
+    """Check what stands for languages without an adapter, as any other mixture."""
+    languages = sound.recipe.languages
+    if languages is None:
+        return
+    wrong = list(proxy_findings(languages))
+    yield from wrong
+    for language, proxy in languages.proxies.items():
+        path: Path = ("languages", "proxies", language)
+        if not any(finding.path[:3] == path for finding in wrong):
+            composition = proxy_composition(language, proxy, sound.names.languages)
+            if isinstance(composition, Mixture):
+                yield from _placements(sound, path, composition)
+                yield from _standing(sound, path, composition)
+
+
 def _untrained(sound: _Sound, path: Path, languages: Sequence[str], who: str) -> Iterator[Finding]:
     """Find languages in a list that have no adapter to bind `$language` to."""
     for place, language in enumerate(languages):
         if language not in sound.names.languages:
             at = (*path, place) if path[-1] in ("languages", "cycle") else path
-            yield Finding(at, _needs_adapter(who, language, sound.names.languages))
+            yield Finding(at, _needs_adapter(who, language, sound.names))
 
 
-def _needs_adapter(who: str, language: str, members: Sequence[str]) -> str:
-    hint = nearest(language, members)
+def _needs_adapter(who: str, language: str, names: Names) -> str:
+    hint = nearest(language, names.languages)
+    if language in names.proxies:
+        hint = "its proxy is for evaluations and bundles"
     return f"{who} needs a language adapter of {language!r}, and `languages` has none; {hint}"
 
 
@@ -134,7 +211,7 @@ def _composition(sound: _Sound, name: str, value: str | ComposedOf) -> Iterator[
     for part in walk(composition):
         if isinstance(part, Mixture):
             yield from _placements(sound, at, part)
-    yield from _invertible(sound, at, composition)
+    yield from _standing(sound, at, composition)
     if long_form.train is not None:
         yield from _training(sound, path, composition, long_form.train)
         if long_form.task not in (None, long_form.train.task):
@@ -149,30 +226,37 @@ def _composition(sound: _Sound, name: str, value: str | ComposedOf) -> Iterator[
 
 
 def _placements(sound: _Sound, path: Path, mixture: Mixture) -> Iterator[Finding]:
-    """Find adapters of different placements in one mixture, which reads one input."""
+    """Find adapters of different placements or forms in one mixture, which reads one input."""
     found: dict[str, str] = {}
     for name in adapter_names(mixture):
         for adapter in sound.names.languages if name == LANGUAGE else (name,):
             shape = shape_of(sound.recipe, adapter)
-            if shape is not None and not isinstance(shape, OtherAdapter):
-                found.setdefault(shape.placement, adapter)
+            if shape is not None and isinstance(shape, BottleneckShape):
+                parallel = ", parallel" if shape.form == "parallel" else ""
+                found.setdefault(f"{shape.placement}{parallel}", adapter)
     if len(found) > 1:
         which = " and ".join(f"{adapter} ({where})" for where, adapter in found.items())
         message = f"{mixture} mixes placements, {which}; adapters that are mixed share one"
         yield Finding(path, message)
 
 
-def _invertible(sound: _Sound, path: Path, composition: Composition) -> Iterator[Finding]:
-    """Find an invertible adapter that is not nearest the backbone."""
-    found = set()
+def _standing(sound: _Sound, path: Path, composition: Composition) -> Iterator[Finding]:
+    """Find adapters that cannot stand where they do: of some kinds, or invertible."""
+    shapes: dict[str, list[AdapterShape]] = {}
     for name in adapter_names(composition):
-        for adapter in sound.names.languages if name == LANGUAGE else (name,):
-            shape = shape_of(sound.recipe, adapter)
-            if shape is not None and not isinstance(shape, OtherAdapter) and shape.invertible:
-                found.add(name)
-    message = misplaced(composition, found)
+        adapters = sound.names.languages if name == LANGUAGE else (name,)
+        found = [shape_of(sound.recipe, adapter) for adapter in adapters]
+        shapes[name] = [shape for shape in found if shape is not None]
+    moving = {name for name, several in shapes.items() if any(map(is_invertible, several))}
+    message = misplaced(composition, moving)
     if message is not None:
         yield Finding(path, message)
+    yield from dict.fromkeys(
+        Finding(path, message)
+        for name, several in shapes.items()
+        for shape in several
+        for message in ill_combined(composition, {name: shape})
+    )
 
 
 def _training(
@@ -205,6 +289,16 @@ def _graph_only(path: Path, bundle: Bundle) -> Iterator[Finding]:
             yield Finding((*path, key), message, on_key=True)
 
 
+def _baseline(sound: _Sound, path: Path, evaluation: Evaluation) -> Iterator[Finding]:
+    """Find an evaluation that asks for a baseline which none of its compositions has."""
+    found = [sound.composition(name) for name in evaluation.compositions]
+    if evaluation.without_language and not any(
+        one is None or without_language(one) is not None for one in found
+    ):
+        message = f"none of these compositions stands on {LANGUAGE}; leave this key out"
+        yield Finding((*path, "without_language"), message, on_key=True)
+
+
 def _use(sound: _Sound, path: Path, block: Evaluation | Bundle) -> Iterator[Finding]:
     """Check that what an evaluation or a bundle names can be bound to its languages."""
     told: set[str] = set()
@@ -217,8 +311,9 @@ def _use(sound: _Sound, path: Path, block: Evaluation | Bundle) -> Iterator[Find
             message = f"{name} holds {LANGUAGE}; {remedy}"
             yield Finding((*path, "compositions", place), message)
         for at, language in enumerate(block.languages):
-            if language not in sound.names.languages and language not in told:
+            known = (*sound.names.languages, *sound.names.proxies)
+            if language not in known and language not in told:
                 told.add(language)
-                message = _needs_adapter(name, language, sound.names.languages)
+                message = _needs_adapter(name, language, sound.names)
                 yield Finding((*path, "languages", at), message)
         yield from _collisions((*path, "compositions", place), composition, block.languages)

@@ -129,13 +129,15 @@ def adapter_names(composition: Composition) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def bind(composition: Composition, language: str) -> Composition:
-    """Put one language's adapter where `$language` stands.
+def bind(composition: Composition, language: Composition) -> Composition:
+    """Put one language's adapter, or what stands for it, where `$language` stands.
 
     >>> str(bind(parse_composition("$language > intent"), "de"))
     'de > intent'
     """
-    return rename(composition, {LANGUAGE: language})
+    if isinstance(composition, str):
+        return language if composition == LANGUAGE else composition
+    return replace(composition, parts=tuple(bind(part, language) for part in composition.parts))
 
 
 def rename(composition: Composition, names: Mapping[str, str]) -> Composition:

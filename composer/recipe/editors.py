@@ -13,7 +13,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-import composer.recipe.schema as grammar
+from composer.recipe.adapters import BottleneckAdapter
+from composer.recipe.block import Block
+from composer.recipe.schema import Recipe, SampleBackbone, Training
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 IDENTITY = "urn:adapter-composer:recipe:1"
@@ -23,10 +25,12 @@ Schema = dict[str, object]
 _FIELD = re.compile(r"^(\w+): (.+?)(?=^\w+: |\Z)", re.MULTILINE | re.DOTALL)
 # Blocks whose docstring says of a key "See ..." -> the block that says it.
 _TOLD_IN: Mapping[str, type[BaseModel]] = {
-    "FolderBackbone": grammar.SampleBackbone,
-    "HubBackbone": grammar.SampleBackbone,
-    "MAdapter": grammar.BottleneckAdapter,
-    "TrainingChanges": grammar.Training,
+    "FolderBackbone": SampleBackbone,
+    "HubBackbone": SampleBackbone,
+    "MAdapter": BottleneckAdapter,
+    "AdaMix": BottleneckAdapter,
+    "Grid": Training,
+    "TrainingChanges": Training,
 }
 _CHANGED = "Changed"  # ends the names of blocks in which nothing is needed
 
@@ -37,10 +41,11 @@ def recipe_schema(*, part: bool = False) -> Schema:
     Args:
         part: Of a file that another one includes: nothing is needed in it.
     """
-    schema: dict[str, Any] = grammar.Recipe.model_json_schema()
+    schema: dict[str, Any] = Recipe.model_json_schema()
     blocks: dict[str, dict[str, Any]] = {"Recipe": schema, **schema.pop("$defs")}
+    kinds = block_types()
     for name, block in blocks.items():
-        _describe(block, getattr(grammar, name, None))
+        _describe(block, kinds.get(name))
     changed: dict[str, Any] = {
         f"{name}{_CHANGED}": _partial(deepcopy(block)) for name, block in blocks.items()
     }
@@ -58,10 +63,18 @@ def recipe_schema(*, part: bool = False) -> Schema:
     return {**head, **whole, "$defs": {**blocks, **changed}}
 
 
+def block_types() -> dict[str, type[BaseModel]]:
+    """Give every block of the grammar by its name."""
+    found = list(Block.__subclasses__())
+    for kind in found:
+        found += kind.__subclasses__()
+    return {kind.__name__: kind for kind in found}
+
+
 def block_texts(block: type[BaseModel]) -> tuple[str, dict[str, str]]:
     """Split a block's docstring into its text and the meaning of each key, in the same order.
 
-    >>> block_texts(grammar.StaticShape)[1]["batch"]
+    >>> block_texts(block_types()["StaticShape"])[1]["batch"]
     'Texts at a time.'
     """
     text, _, attributes = (block.__doc__ or "").partition("Attributes:")

@@ -2,44 +2,46 @@
 
     tasks: {intent: {over: $language, ...}}   ->   TrainTask("task/intent", over={"en": ...})
 
-Languages come first, then tasks, trained compositions, evaluations and bundles, each in the
-order of the recipe; so a stage's needs always stand before it.
+Languages come first, then tasks, trained compositions, evaluations, bundles and comparisons, each
+in the order of the recipe; so a stage's needs always stand before it.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from composer.recipe.comparing import compare_stages
 from composer.recipe.composition import (
     LANGUAGE,
     Composition,
     adapter_names,
-    bind,
     holds_language,
 )
-from composer.recipe.meaning import SCORES, composed, composition_of, head_task
+from composer.recipe.languages import language_stages, loss_stages
+from composer.recipe.meaning import (
+    composed,
+    composition_of,
+    head_task,
+    without_language,
+)
+from composer.recipe.proxies import bind_language
 from composer.recipe.schema import (
     Bundle,
     ComposedOf,
     CompositionTraining,
     Evaluation,
-    Languages,
-    Member,
     Recipe,
-    Task,
     Training,
-    TrainingChanges,
 )
 from composer.recipe.stages import (
+    WITHOUT_LANGUAGE,
     BundledComposition,
-    DataUse,
     Evaluate,
     Export,
     Stage,
-    TaskSettings,
     TrainComposition,
-    TrainLanguage,
     TrainTask,
 )
+from composer.recipe.trainings import changed_training, data_use, task_settings, task_stage
 
 
 def expand(recipe: Recipe) -> tuple[Stage, ...]:
@@ -51,11 +53,13 @@ def expand(recipe: Recipe) -> tuple[Stage, ...]:
         for one in _evaluations(recipe, uses, name, evaluation)
     ]
     return (
-        *_languages(recipe),
-        *(_task(recipe, name, task) for name, task in recipe.tasks.items()),
+        *language_stages(recipe),
+        *_tasks(recipe),
         *_compositions(recipe, uses),
+        *loss_stages(recipe),
         *(one.stage for one in scored),
         *(_bundle(recipe, uses, scored, name) for name in recipe.bundles),
+        *compare_stages(recipe),
     )
 
 
@@ -94,61 +98,10 @@ def _use(recipe: Recipe, name: str) -> _Use:
     return _Use(composition, task, owner, bound)
 
 
-def _changed(training: Training, *changes: TrainingChanges) -> Training:
-    """Put changes over the recipe's training, the last ones on top."""
-    changed = {key: value for change in changes for key, value in change if value is not None}
-    return training.model_copy(update=changed)
-
-
-def _data(
-    recipe: Recipe, name: str, languages: tuple[str, ...], examples: int | None = None
-) -> DataUse:
-    return DataUse(
-        source=recipe.data[name],
-        languages=languages,
-        examples=examples,
-        max_tokens=recipe.backbone.max_tokens,
-    )
-
-
-def _members(languages: Languages) -> Mapping[str, Member]:
-    if isinstance(languages.members, dict):
-        return languages.members
-    return dict.fromkeys(languages.members, Member())
-
-
-def _languages(recipe: Recipe) -> Iterator[TrainLanguage]:
-    languages = recipe.languages
-    if languages is None:
-        return
-    for tag, member in _members(languages).items():
-        yield TrainLanguage(
-            name=f"language/{tag}",
-            shape=recipe.adapters[member.adapter or languages.adapter],
-            data=_data(recipe, member.data or languages.data, (tag,)),
-            training=_changed(recipe.training, languages.training, member.training),
-        )
-
-
-def _settings(task: Task) -> TaskSettings:
-    return TaskSettings(
-        type=task.type,
-        labels=task.labels,
-        pooling=task.pooling,
-        score=task.score or SCORES[task.type][0],
-    )
-
-
-def _task(recipe: Recipe, name: str, task: Task) -> TrainTask:
-    over = {tag: f"language/{tag}" for tag in task.languages} if task.over else {}
-    return TrainTask(
-        name=f"task/{name}",
-        shape=recipe.adapters[task.adapter],
-        task=_settings(task),
-        data=_data(recipe, task.data, task.languages, task.examples),
-        over=over,
-        training=_changed(recipe.training, task.training),
-    )
+def _tasks(recipe: Recipe) -> Iterator[TrainTask]:
+    for name, task in recipe.tasks.items():
+        if task.adapter is not None:
+            yield task_stage(recipe, task, name=f"task/{name}", adapter=task.adapter)
 
 
 def _parts(
@@ -177,10 +130,10 @@ def _composition(
         name=f"composition/{name}",
         composition=composition,
         parts=_parts(recipe, composition, languages),
-        task=_settings(task),
-        data=_data(recipe, task.data, languages, train.examples),
+        task=task_settings(task),
+        data=data_use(recipe, task.data, languages, train.examples, temperature=train.temperature),
         train_norm=train.train_norm,
-        training=_changed(recipe.training, train.training),
+        training=changed_training(recipe.training, train.training),
     )
 
 
@@ -188,27 +141,35 @@ def _evaluations(
     recipe: Recipe, uses: Mapping[str, _Use], name: str, evaluation: Evaluation
 ) -> Iterator[_Scored]:
     training = Training(threads=recipe.training.threads, batch_tokens=recipe.training.batch_tokens)
-    for composition in evaluation.compositions:
-        use = uses[composition]
+    for composition, use in _scored_uses(uses, evaluation):
         data = evaluation.data or recipe.tasks[use.task].data
         for language in evaluation.languages:
-            bound = bind(use.composition, language)
+            bound = bind_language(recipe, use.composition, language)
             stage = Evaluate(
                 name=f"evaluation/{name}/{composition}/{language}",
                 composition=bound,
                 parts=_parts(recipe, bound),
                 owner=use.owner,
-                data=_data(recipe, data, (language,)),
+                data=data_use(recipe, data, (language,)),
                 split=evaluation.split,
                 training=training,
             )
             yield _Scored(composition, language, stage)
 
 
+def _scored_uses(uses: Mapping[str, _Use], evaluation: Evaluation) -> Iterator[tuple[str, _Use]]:
+    """Name what is scored, and each composition's baseline behind it, where that is asked for."""
+    for name in evaluation.compositions:
+        yield name, uses[name]
+        bare = without_language(uses[name].composition) if evaluation.without_language else None
+        if bare is not None:
+            yield f"{name}{WITHOUT_LANGUAGE}", replace(uses[name], composition=bare, bound=False)
+
+
 def _bundle(recipe: Recipe, uses: Mapping[str, _Use], scored: list[_Scored], name: str) -> Export:
     bundle = recipe.bundles[name]
     trimmed = bundle.vocabulary
-    compositions = tuple(_bundled(uses, scored, bundle))
+    compositions = tuple(_bundled(recipe, uses, scored, bundle))
     parts: dict[str, str] = {}
     for one in compositions:
         parts.update(_parts(recipe, one.composition))
@@ -219,14 +180,14 @@ def _bundle(recipe: Recipe, uses: Mapping[str, _Use], scored: list[_Scored], nam
         precision=bundle.precision,
         part_precision=bundle.part_precision,
         training=Training(threads=recipe.training.threads),
-        data=_data(recipe, trimmed.data, trimmed.languages) if trimmed else None,
+        data=data_use(recipe, trimmed.data, trimmed.languages) if trimmed else None,
         pieces=trimmed.pieces if trimmed else None,
         static=bundle.static,
     )
 
 
 def _bundled(
-    uses: Mapping[str, _Use], scored: list[_Scored], bundle: Bundle
+    recipe: Recipe, uses: Mapping[str, _Use], scored: list[_Scored], bundle: Bundle
 ) -> Iterator[BundledComposition]:
     """Give each composition once, or once a language where it must be bound."""
     for name in bundle.compositions:
@@ -241,7 +202,7 @@ def _bundled(
         for tag in bundle.languages:
             yield BundledComposition(
                 name=f"{name}:{tag}",
-                composition=bind(use.composition, tag),
+                composition=bind_language(recipe, use.composition, tag),
                 owner=use.owner,
                 evaluations=tuple(one.stage.name for one in mine if one.language == tag),
             )

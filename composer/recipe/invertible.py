@@ -15,6 +15,7 @@ al., 2020, section 3.3), and F and G go from d / 2 over d / 4 to d / 2:
 
 from collections.abc import Collection
 
+from composer.recipe.adapters import AdapterShape, BottleneckShape
 from composer.recipe.composition import NONE, Composition, adapter_names, stacked_parts
 
 
@@ -30,6 +31,11 @@ def coupling_matrices(size: int) -> dict[str, tuple[int, int]]:
         for which in ("f", "g")
         for name, lengths in (("down", (quarter, half)), ("up", (half, quarter)))
     }
+
+
+def is_invertible(shape: AdapterShape) -> bool:
+    """Say whether an adapter moves the embeddings; only a bottleneck of some kind may."""
+    return isinstance(shape, BottleneckShape) and shape.invertible
 
 
 def halves(size: int) -> bool:

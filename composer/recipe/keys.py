@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Literal, assert_never
 
+from composer.recipe.adapters import AdapterShape
 from composer.recipe.composition import (
     LANGUAGE,
     Composition,
@@ -25,17 +26,22 @@ from composer.recipe.composition import (
     print_composition,
     rename,
 )
-from composer.recipe.schema import AdapterShape, FileData, OtherAdapter, SplitPaths, Training
+from composer.recipe.schema import FileData, SplitPaths, Training
 from composer.recipe.stages import (
     BundledComposition,
+    Choose,
     DataUse,
     Evaluate,
     Export,
+    Rows,
+    ScoreText,
     Stage,
     TaskSettings,
     TrainComposition,
+    TrainHead,
     TrainLanguage,
     TrainTask,
+    Trial,
 )
 
 Settings = dict[str, object]
@@ -115,7 +121,11 @@ def changed_settings(old: Mapping[str, object], new: Mapping[str, object]) -> li
     >>> changed_settings({"training": {"epochs": 8}}, {"training": {"epochs": 4}})
     [Change(path='training.epochs', before='8', after='4')]
     """
-    before, after = _flat(old), _flat(new)
+    both = [name for name in old.keys() & new.keys() if _json(old[name]) == _json(new[name])]
+    before, after = (
+        _flat({name: one for name, one in settings.items() if name not in both})
+        for settings in (old, new)
+    )
     changes = [
         Change(path, before.get(path), after.get(path))
         for path in sorted({*before, *after})
@@ -123,6 +133,10 @@ def changed_settings(old: Mapping[str, object], new: Mapping[str, object]) -> li
     ]
     on_one_side = tuple(inner for one in changes for inner in _entries_on_one_side(one))
     return [one for one in changes if not one.path.startswith(on_one_side)]
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _entries_on_one_side(change: Change) -> list[str]:
@@ -155,11 +169,25 @@ def _name_in(value: object) -> str | None:
 
 def _own_settings(stage: Stage, needs: Mapping[str, str], digest: str) -> Settings:
     match stage:
+        case TrainHead():
+            return _head(stage, digest)
+        case ScoreText():
+            return {
+                "kind": "score-text",
+                "adapter": needs[stage.adapter] if stage.adapter else None,
+                "head": needs[stage.head],
+                "data": _data(stage.data, digest),
+                "split": stage.split,
+                **_text_rows(stage.rows),
+                "training": _some(stage.training, "batch_tokens", "threads"),
+            }
         case TrainLanguage():
             return {
                 "kind": "train-language",
                 "shape": _shape(stage.shape),
                 "data": _data(stage.data, digest),
+                **_text_rows(stage.rows),
+                **({"head": needs[stage.head]} if stage.head else {}),
                 "training": _training(stage.training, fusion=False),
             }
         case TrainTask():
@@ -169,7 +197,15 @@ def _own_settings(stage: Stage, needs: Mapping[str, str], digest: str) -> Settin
                 "task": _task(stage.task),
                 "data": _data(stage.data, digest),
                 "over": {tag: needs[name] for tag, name in stage.over.items()},
+                **({"cycle": list(stage.cycle)} if stage.cycle else {}),
                 "training": _training(stage.training, fusion=False),
+                **({"choice": needs[stage.choice]} if stage.choice else {}),
+            }
+        case Choose():
+            return {
+                "kind": "choose",
+                "score": stage.score,
+                "trials": [_trial(one, needs) for one in stage.trials],
             }
         case TrainComposition():
             return {
@@ -203,10 +239,33 @@ def _own_settings(stage: Stage, needs: Mapping[str, str], digest: str) -> Settin
     assert_never(stage)
 
 
+def _head(stage: TrainHead, digest: str) -> Settings:
+    """Describe a shared head; of a backbone's own one nothing but its bytes matters."""
+    if stage.found is not None:
+        return {"kind": "language-head", "found": stage.found}
+    return {
+        "kind": "language-head",
+        "data": {"digest": digest},
+        "texts": [_data(use, "") for use in stage.texts],
+        **_text_rows(stage.rows),
+        "training": _training(stage.training, fusion=False),
+    }
+
+
+def _text_rows(rows: Rows) -> Settings:
+    """Say how text is read, where it is not a sentence a row and a piece at a time."""
+    settings: Settings = {}
+    if rows.pack_tokens is not None:
+        settings["pack_tokens"] = rows.pack_tokens
+    if rows.whole_words:
+        settings["whole_words"] = True
+    return settings
+
+
 def _shape(shape: AdapterShape) -> Settings:
     settings = shape.model_dump(mode="json")
-    if not isinstance(shape, OtherAdapter):
-        settings["leave_out"] = sorted(set(shape.leave_out))
+    if "leave_out" in settings:
+        settings["leave_out"] = sorted(set(settings["leave_out"]))
     return settings
 
 
@@ -222,6 +281,9 @@ def _task(task: TaskSettings) -> Settings:
 def _data(data: DataUse, digest: str) -> Settings:
     """Describe data without its paths; which splits there are, and their format, stay."""
     source = data.source.model_dump(mode="json")
+    for added in ("label", "splits"):  # keys of recipes without them stay as they were
+        if source.get(added) is None:
+            source.pop(added, None)
     if isinstance(data.source, FileData):
         path = data.source.path
         paths = path.model_dump() if isinstance(path, SplitPaths) else {"all": path}
@@ -234,6 +296,7 @@ def _data(data: DataUse, digest: str) -> Settings:
         "languages": list(data.languages),
         "examples": data.examples,
         "max_tokens": data.max_tokens,
+        **({"temperature": data.temperature} if data.temperature != 1 else {}),
     }
 
 
@@ -245,10 +308,17 @@ def _vocabulary(stage: Export, digest: str) -> Settings | None:
 
 def _training(training: Training, *, fusion: bool) -> Settings:
     """Leave out what does not change the result."""
-    settings = training.model_dump(mode="json", exclude={"checkpoint_steps"})
+    batches = "batch_examples" if training.batch_examples is None else "batch_tokens"
+    settings = training.model_dump(mode="json", exclude={"checkpoint_steps", batches})
+    if training.processes == 1:
+        del settings["processes"]
     if not fusion:
         del settings["fusion_regularizer"]
     return settings
+
+
+def _trial(trial: Trial, needs: Mapping[str, str]) -> Settings:
+    return {"name": trial.name, "settings": dict(trial.settings), "trial": needs[trial.stage]}
 
 
 def _some(training: Training, *names: str) -> Settings:

@@ -7,19 +7,21 @@
 Shared by the checks, which ask before a recipe is known to be sound, and by `expand`.
 """
 
+from composer.recipe.adapters import AdapterShape
 from composer.recipe.composition import (
     LANGUAGE,
     Composition,
     Stack,
+    holds_language,
     parse_composition,
 )
-from composer.recipe.schema import AdapterShape, ComposedOf, Recipe, Score, Task, TaskType
+from composer.recipe.schema import ComposedOf, Recipe, Score, Task, TaskType
 
 SCORES: dict[TaskType, tuple[Score, ...]] = {
     "text-classification": ("accuracy", "macro-f1", "matthews"),
     "regression": ("pearson", "spearman"),
     "token-classification": ("span-f1",),
-    "multi-label-classification": ("macro-f1", "accuracy"),
+    "multi-label-classification": ("micro-f1", "macro-f1", "exact-match"),
 }
 """The scores that fit each type of task; the first is the default."""
 
@@ -36,7 +38,26 @@ def composition_of_task(name: str, task: Task) -> Composition:
     ...     adapter="a", over="$language")))
     '$language > intent'
     """
-    return Stack((LANGUAGE, name)) if task.over else name
+    return Stack((LANGUAGE, name)) if languages_under(task) else name
+
+
+def without_language(composition: Composition) -> Composition | None:
+    """Take the language's adapter from under a stack; None: it stands nowhere, or elsewhere.
+
+    >>> str(without_language(parse_composition("$language > fuse(intent, domain)")))
+    'fuse(intent, domain)'
+    """
+    if not isinstance(composition, Stack) or composition.parts[0] != LANGUAGE:
+        return None
+    rest = composition.parts[1:]
+    if any(holds_language(part) for part in rest):
+        return None
+    return rest[0] if len(rest) == 1 else Stack(rest)
+
+
+def languages_under(task: Task) -> tuple[str, ...]:
+    """List the languages whose adapters a task's is trained on; none: on the bare backbone."""
+    return task.languages if task.over else task.cycle
 
 
 def composition_of(recipe: Recipe, name: str) -> Composition:
@@ -59,7 +80,7 @@ def head_task(value: ComposedOf, composition: Composition, tasks: frozenset[str]
 def shape_of(recipe: Recipe, adapter: str) -> AdapterShape | None:
     """Give the shape of a task's or a language's adapter; None if there is none."""
     if adapter in recipe.tasks:
-        return recipe.adapters.get(recipe.tasks[adapter].adapter)
+        return recipe.adapters.get(recipe.tasks[adapter].adapter or "")
     if recipe.languages is None or adapter not in recipe.languages.members:
         return None
     name = recipe.languages.adapter

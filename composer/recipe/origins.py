@@ -3,11 +3,14 @@
     task/intent, shape.width           ->  adapters.task.width
     task/intent, training.epochs       ->  tasks.intent.training.epochs, or training.epochs
     composition/few-shot, composition  ->  compositions.few-shot.expression
+    repeat/main/thin/cola/2, training.clip  ->  compare.main.training.clip, or as for a task
 
 Settings are those of `composer.recipe.keys`. What no table here knows keeps its own path.
 """
 
 from collections.abc import Mapping
+
+from composer.recipe.stages import WITHOUT_LANGUAGE
 
 Values = Mapping[str, object]
 
@@ -20,15 +23,32 @@ _EVERYWHERE = {
     "data.max_tokens": "backbone.max_tokens",
 }
 _KEYS: Mapping[str, Mapping[str, str]] = {
+    "language-head": {
+        "found": "backbone",
+        "texts": "languages.members",
+        "pack_tokens": "languages.pack_tokens",
+        "whole_words": "languages.whole_words",
+    },
     "language": {
         "shape": "adapters.{adapter}",
         "data.languages": "languages.members",
         "data.examples": "languages.examples",
+        "pack_tokens": "languages.pack_tokens",
+        "whole_words": "languages.whole_words",
+        "head": "languages.head",
+    },
+    "language-loss": {
+        "split": "languages.losses.split",
+        "data.languages": "languages.losses.languages",
+        "pack_tokens": "languages.pack_tokens",
+        "whole_words": "languages.whole_words",
     },
     "task": {
         "shape": "adapters.{adapter}",
         "task": "tasks.{name}",
         "over": "tasks.{name}.over",
+        "cycle": "tasks.{name}.cycle",
+        "data.temperature": "tasks.{name}.temperature",
         "data.languages": "tasks.{name}.languages",
         "data.examples": "tasks.{name}.examples",
     },
@@ -36,6 +56,7 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "composition": "compositions.{name}.expression",
         "task": "tasks.{task}",
         "train_norm": "compositions.{name}.train.train_norm",
+        "data.temperature": "compositions.{name}.train.temperature",
         "data.languages": "compositions.{name}.train.languages",
         "data.examples": "compositions.{name}.train.examples",
     },
@@ -49,6 +70,17 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "data.languages": "bundles.{name}.vocabulary.languages",
         "pieces": "bundles.{name}.vocabulary.pieces",
         "": "bundles.{name}",
+    },
+}
+# The same for the stages of comparisons; {name} is the task's.
+_COMPARED: Mapping[str, Mapping[str, str]] = {
+    "trial": _KEYS["task"],
+    "repeat": _KEYS["task"],
+    "choice": {"trials": "compare.{comparison}.grid", "score": "tasks.{name}.score"},
+    "evaluation": {
+        "composition": "tasks.{name}.over",
+        "split": "compare.{comparison}.split",
+        "data.languages": "compare.{comparison}.languages",
     },
 }
 _PATH = ".path."  # of a file a split: a recipe that gives one path has no key below it
@@ -67,17 +99,20 @@ def recipe_key(values: Values, stage: str, setting: str) -> str:
     'adapters.wide.width'
     """
     kind, *names = stage.split("/")
-    if not values or not names or kind not in _KEYS:
+    compared = kind in _COMPARED and (kind != "evaluation" or len(names) > 3)
+    tables = _COMPARED if compared else _KEYS
+    if not values or not names or kind not in tables:
         return setting
     if setting.startswith("training."):
-        return _training(values, kind, names[0], setting)
-    table = {**_EVERYWHERE, **_KEYS[kind]}
+        blocks = _compared_blocks(names) if compared else _blocks(kind, names[0])
+        return _training(values, blocks, setting)
+    table = {**_EVERYWHERE, **tables[kind]}
     fitting = [key for key in table if setting == key or setting.startswith(f"{key}.") or not key]
     if not fitting:
         return setting
     longest = max(fitting, key=len)
     rest = setting[len(longest) :].lstrip(".") if longest else setting
-    known = _names(values, kind, names)
+    known = _compared_names(values, names) if compared else _names(values, kind, names)
     key = table[longest].format(**known)
     if f".{rest}".startswith(_PATH) and not isinstance(_at(values, f"{key}.path"), Mapping):
         rest = "path"
@@ -89,7 +124,8 @@ def _names(values: Values, kind: str, names: list[str]) -> dict[str, object]:
     name = names[0]
     known: dict[str, object] = {"name": name}
     task = name
-    if kind == "language":
+    if kind in ("language", "language-head", "language-loss"):
+        name = names[-1]
         block = _at(values, "languages")
         member = _at(values, f"languages.members.{name}")
         for key in ("adapter", "data"):
@@ -98,12 +134,19 @@ def _names(values: Values, kind: str, names: list[str]) -> dict[str, object]:
     if kind == "composition":
         task = str(_at(values, f"compositions.{name}.train.task"))
     if kind == "evaluation" and len(names) > 1:
-        known["composition"] = names[1]
-        task = _head(values, names[1])
+        composition = names[1].removesuffix(WITHOUT_LANGUAGE)
+        known["composition"] = composition
+        task = _head(values, composition)
     block = _at(values, f"tasks.{task}")
     own = {"evaluation": f"evaluations.{name}.data", "bundle": f"bundles.{name}.vocabulary.data"}
     data = (_at(values, own[kind]) if kind in own else None) or _of(block, "data")
     return {**known, "task": task, "adapter": _of(block, "adapter"), "data": data}
+
+
+def _compared_names(values: Values, names: list[str]) -> dict[str, object]:
+    comparison, adapter, task = names[:3]
+    data = _at(values, f"tasks.{task}.data")
+    return {"comparison": comparison, "adapter": adapter, "name": task, "data": data}
 
 
 def _head(values: Values, composition: str) -> str:
@@ -116,18 +159,34 @@ def _head(values: Values, composition: str) -> str:
     return expression.rpartition(">")[2].strip()
 
 
-def _training(values: Values, kind: str, name: str, setting: str) -> str:
-    """Name the innermost block of `training` that gives a field."""
+def _training(values: Values, blocks: tuple[str, ...], setting: str) -> str:
+    """Name the innermost block that gives a field of `training`."""
     field = setting.partition(".")[2]
-    blocks = {
-        "language": (f"languages.members.{name}", "languages"),
-        "task": (f"tasks.{name}",),
-        "composition": (f"compositions.{name}.train",),
-    }
-    for block in blocks.get(kind, ()):
-        if _at(values, f"{block}.training.{field}") is not None:
-            return f"{block}.training.{field}"
+    if field == "seed" and blocks and blocks[0].endswith(".grid"):
+        return f"{blocks[0].removesuffix('.grid')}.seeds"
+    for block in blocks:
+        if _at(values, f"{block}.{field}") is not None:
+            return f"{block}.{field}"
     return setting
+
+
+def _blocks(kind: str, name: str) -> tuple[str, ...]:
+    """Name the blocks that may change `training` for a stage, innermost first."""
+    return {
+        "language-head": ("languages.head.training", "languages.training"),
+        "language": (f"languages.members.{name}.training", "languages.training"),
+        "task": (f"tasks.{name}.training",),
+        "composition": (f"compositions.{name}.train.training",),
+    }.get(kind, ())
+
+
+def _compared_blocks(names: list[str]) -> tuple[str, ...]:
+    comparison, _, task = names[:3]
+    return (
+        f"compare.{comparison}.grid",
+        f"compare.{comparison}.training",
+        f"tasks.{task}.training",
+    )
 
 
 def _at(values: object, path: str) -> object:

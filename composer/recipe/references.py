@@ -45,6 +45,9 @@ _NOUNS = {
 _WITHOUT_REPETITION = (
     "adapters.*.leave_out",
     "languages.members",
+    "languages.head.languages",
+    "languages.losses.languages",
+    "languages.losses.adapters",
     "tasks.*.languages",
     "tasks.*.cycle",
     "tasks.*.labels",
@@ -57,6 +60,8 @@ _WITHOUT_REPETITION = (
     "compare.*.adapters",
     "compare.*.tasks",
     "compare.*.seeds",
+    "compare.*.languages",
+    "compare.*.grid.*",
 )
 
 
@@ -67,6 +72,7 @@ class Names:
     adapters: tuple[str, ...]
     data: tuple[str, ...]
     languages: tuple[str, ...]
+    proxies: tuple[str, ...]
     tasks: tuple[str, ...]
     compositions: tuple[str, ...]
 
@@ -90,6 +96,7 @@ def names_of(values: Mapping[str, object]) -> Names:
         adapters=_keys(values.get("adapters")),
         data=_keys(values.get("data")),
         languages=_declared_languages(values),
+        proxies=tuple(str(path[-1]) for path, _ in matching(values, "languages.proxies.*")),
         tasks=_keys(values.get("tasks")),
         compositions=_keys(values.get("compositions")),
     )
@@ -169,7 +176,7 @@ def _unknown(values: Mapping[str, object], names: Names) -> Iterator[Finding]:
 
 def _declared_twice(values: Mapping[str, object], names: Names) -> Iterator[Finding]:
     """Find names shared by languages, tasks and compositions, and names with another meaning."""
-    taken = dict.fromkeys(names.languages, "a language")
+    taken = dict.fromkeys((*names.languages, *names.proxies), "a language")
     for block, what in (("tasks", "a task"), ("compositions", "a composition")):
         for name in _keys(values.get(block)):
             if name in RESERVED:
@@ -226,6 +233,8 @@ def _position(name: str, text: str) -> int | None:
 def _unknown_member(name: str, names: Names) -> str:
     if name in names.compositions:
         return f"{name!r} is a composition; write out what it is made of"
+    if name in names.proxies:
+        return f"{name!r} has a proxy and no adapter of its own; write out what stands for it"
     if name in names.adapters:
         return f"{name!r} is the shape of adapters; name a task or language that is trained with it"
     hint = nearest(name, [*names.tasks, *names.languages])

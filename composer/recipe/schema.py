@@ -9,48 +9,52 @@
 
 Only shapes and ranges are checked here. Names that must exist elsewhere in the recipe are
 checked in `composer.recipe.checks`, values that depend on the backbone in
-`composer.recipe.fit`. The grammar is read whole; what this version does not do yet parses,
-and is answered with "not yet" by `composer.recipe.checks`.
+`composer.recipe.fit`.
 """
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
-LanguageTag = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
-Share = Annotated[float, Field(gt=0, lt=1)]
-
-# A whole number that could only be a slip, or that fits no counter further down, is refused.
-Count = Annotated[int, Field(ge=1, le=10**9)]
-Epochs = Annotated[int, Field(ge=1, le=10**6)]
-BatchTokens = Annotated[int, Field(ge=16, le=2**24)]
-MaxTokens = Annotated[int, Field(ge=8, le=2**20)]
-Rate = Annotated[float, Field(gt=0, le=1)]
-Warmup = Annotated[float, Field(ge=0, lt=1)]
-Weight = Annotated[float, Field(ge=0)]
-Clip = Annotated[float, Field(gt=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Threads = Annotated[int, Field(ge=1, le=256)]
-Width = Annotated[int, Field(ge=1, le=2**16)]
-Layer = Annotated[int, Field(ge=0, lt=2**16)]
+from composer.recipe.adapters import AdapterShape
+from composer.recipe.block import (
+    BatchTokens,
+    Block,
+    Clip,
+    Count,
+    Epochs,
+    LanguageTag,
+    MaxTokens,
+    Name,
+    Processes,
+    ProxyWeight,
+    Rate,
+    Seed,
+    Share,
+    Temperature,
+    Threads,
+    Warmup,
+    Weight,
+    Width,
+)
 
 Precision = Literal["float32", "bfloat16", "auto"]
-Placement = Literal["houlsby", "pfeiffer"]
-NonLinearity = Literal["relu", "gelu", "swish", "tanh"]
 TaskType = Literal[
     "text-classification", "regression", "token-classification", "multi-label-classification"
 ]
-Score = Literal["accuracy", "macro-f1", "matthews", "pearson", "spearman", "span-f1"]
+Score = Literal[
+    "accuracy",
+    "macro-f1",
+    "matthews",
+    "pearson",
+    "spearman",
+    "span-f1",
+    "micro-f1",
+    "exact-match",
+]
 Split = Literal["train", "validation", "test"]
-
-
-class Block(BaseModel):
-    """A block of a recipe: immutable, and every key it does not know is a fault."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True
-    )
+Decay = Literal["linear", "cosine", "constant"]
+HeadRate = Rate | Literal["same"]
 
 
 class SampleBackbone(Block):
@@ -86,6 +90,29 @@ class FolderBackbone(Block):
     max_tokens: MaxTokens | None = None
 
 
+class HubShape(Block):
+    """The numbers of a backbone that is not fetched yet, to check and count by until it is.
+
+    Attributes:
+        hidden_size: Units of a hidden state.
+        layers: Transformer blocks.
+        max_tokens: Longest input, in tokens with the special ones.
+        intermediate_size: Width of the feed-forward block; left out: what needs it is unknown.
+        embedding_rows: Tokens, positions and types that have a vector, all together; left out:
+            what needs them is unknown.
+        architecture: Its `model_type`, as "bert"; left out: what needs it is unknown.
+        parameters: Of the backbone in all; left out: totals and shares of it are unknown.
+    """
+
+    hidden_size: Width
+    layers: Count
+    max_tokens: MaxTokens
+    intermediate_size: Width | None = None
+    embedding_rows: Count | None = None
+    architecture: str | None = None
+    parameters: Annotated[int, Field(ge=1, le=10**13)] | None = None
+
+
 class HubBackbone(Block):
     """A backbone on the Hugging Face Hub.
 
@@ -95,6 +122,8 @@ class HubBackbone(Block):
         revision: A full commit (40 hex digits); a branch may move, so it is refused.
         precision: See the sample backbone.
         max_tokens: See the sample backbone.
+        shape: Its numbers, so that a recipe is checked and its parameters are counted where no
+            hub is reached; once it is fetched they are held to what its config says.
     """
 
     source: Literal["hub"]
@@ -102,119 +131,10 @@ class HubBackbone(Block):
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
     precision: Precision = "auto"
     max_tokens: MaxTokens | None = None
+    shape: HubShape | None = None
 
 
 Backbone = Annotated[SampleBackbone | FolderBackbone | HubBackbone, Field(discriminator="source")]
-
-
-class Sparsity(Block):
-    """Weights masked once at initialisation (SparseAdapter, He et al., 2022).
-
-    Attributes:
-        method: How weights are scored.
-        ratio: Share of the weights that is masked.
-    """
-
-    method: Literal["random", "magnitude", "erdos-renyi", "snip", "grasp"]
-    ratio: Share = 0.4
-
-
-class _Bottleneck(Block):
-    placement: Placement = "houlsby"
-    form: Literal["sequential", "parallel"] = "sequential"
-    width: Width | None = None
-    reduction_factor: Annotated[float, Field(ge=1, le=2**16)] | dict[str, float] | None = None
-    non_linearity: NonLinearity = "relu"
-    bias: bool = True
-    init: Literal["normal", "near-identity", "xavier", "truncated-normal"] = "normal"
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    scaling: float | Literal["learned"] = 1.0
-    leave_out: tuple[Layer, ...] = ()
-    invertible: bool = False
-    train_norm: bool = False
-    sparsity: Sparsity | None = None
-
-    @model_validator(mode="after")
-    def _one_width(self) -> "_Bottleneck":
-        if self.width is not None and self.reduction_factor is not None:
-            raise ValueError("give `width` or `reduction_factor`, not both")
-        return self
-
-
-class BottleneckAdapter(_Bottleneck):
-    """A bottleneck adapter: project down, apply a non-linearity, project up, add.
-
-    Attributes:
-        kind: Always "bottleneck".
-        placement: "houlsby": after attention and after feed-forward (Houlsby et al., 2019).
-            "pfeiffer": after feed-forward only (Pfeiffer et al., 2021).
-        form: "sequential" reads the sub-layer's output; "parallel" the block's input.
-        width: Units of the bottleneck.
-        reduction_factor: Hidden size divided by width; 16 where neither is given.
-        non_linearity: Between the projections.
-        bias: Whether the projections have one.
-        init: How weights start; "normal" is N(0, 0.02) with zero biases.
-        dropout: On the non-linearity's output, in training.
-        scaling: Factor on what the bottleneck adds.
-        leave_out: Layers without an adapter, counted from 0 (AdapterDrop).
-        invertible: Also learn an invertible adapter on the embeddings (MAD-X).
-        train_norm: Train an own copy of the layer norm at each site.
-        sparsity: Mask weights at initialisation.
-    """
-
-    kind: Literal["bottleneck"]
-
-
-class MAdapter(_Bottleneck):
-    """An MAdapter (Kim and Kim): a bottleneck with middle layers of its own width.
-
-    Attributes:
-        kind: Always "madapter".
-        middle_layers: Square layers between the projections, 1 to 3.
-        placement: See the bottleneck adapter; so are the rest.
-        form: See the bottleneck adapter.
-        width: Units of the bottleneck.
-        reduction_factor: Hidden size divided by width; 32 where neither is given.
-        non_linearity: After every projection but the last.
-        bias: See the bottleneck adapter.
-        init: See the bottleneck adapter; middle layers start with N(0, sqrt(2 / width)).
-        dropout: See the bottleneck adapter.
-        scaling: See the bottleneck adapter.
-        leave_out: See the bottleneck adapter.
-        invertible: See the bottleneck adapter.
-        train_norm: See the bottleneck adapter.
-        sparsity: See the bottleneck adapter.
-    """
-
-    kind: Literal["madapter"]
-    middle_layers: Annotated[int, Field(ge=1, le=3)] = 1
-
-
-class OtherAdapter(Block):
-    """A kind of adapter that the grammar knows and this version does not train yet.
-
-    Attributes:
-        kind: Its name.
-        rank: LoRA's.
-        alpha: LoRA's.
-        targets: LoRA's matrices.
-        length: Of a prefix or a prompt, in positions.
-        width: AdaMix's bottlenecks.
-        experts: AdaMix's number of bottlenecks.
-        train_norm: Train an own copy of the layer norms.
-    """
-
-    kind: Literal["lora", "prefix", "prompt", "bitfit", "adamix", "full"]
-    rank: Width | None = None
-    alpha: float | None = None
-    targets: tuple[str, ...] = ()
-    length: Width | None = None
-    width: Width | None = None
-    experts: Annotated[int, Field(ge=2, le=1024)] | None = None
-    train_norm: bool = False
-
-
-AdapterShape = Annotated[BottleneckAdapter | MAdapter | OtherAdapter, Field(discriminator="kind")]
 
 
 class Columns(Block):
@@ -260,12 +180,15 @@ class FileData(Block):
             80 / 10 / 10 by a hash of the text, so equal texts share a split.
         columns: Names of the columns.
         truncate: Cut texts that are longer than the backbone takes, instead of refusing.
+        label: Learn this one label alone, yes or no: the task is text-classification, and the
+            data are those of a multi-label (or any) classification.
     """
 
     source: Literal["files"]
     path: str | SplitPaths
     columns: Columns = Columns()
     truncate: bool = False
+    label: str | None = None
 
 
 class SampleData(Block):
@@ -274,10 +197,35 @@ class SampleData(Block):
     Attributes:
         source: Always "sample".
         name: For example "assistant/intent".
+        label: Learn this one label alone, yes or no: the task is text-classification, and the
+            data are those of a multi-label (or any) classification.
     """
 
     source: Literal["sample"]
     name: str
+    label: str | None = None
+
+
+class HubSplits(Block):
+    """Which split of a data set on the hub serves as which of composer's.
+
+    Attributes:
+        train: A split of the data set.
+        validation: A split of the data set, or the share of `train` that is held out. Left out:
+            the split of this name, and where there is none a tenth of `train`.
+        test: As `validation`.
+    """
+
+    train: str = "train"
+    validation: Share | str | None = None
+    test: Share | str | None = None
+
+    @model_validator(mode="after")
+    def _leaves_some(self) -> "HubSplits":
+        shares = [one for one in (self.validation, self.test) if isinstance(one, float)]
+        if sum(shares) >= 1:
+            raise ValueError("the shares that are held out leave nothing to train on")
+        return self
 
 
 class HubData(Block):
@@ -288,16 +236,21 @@ class HubData(Block):
         name: "owner/name".
         revision: A full commit (40 hex digits).
         config: The data set's configuration; `$language` in it is replaced.
+        splits: Which of its splits are read; left out: those called train, validation and test.
         columns: Names of the columns.
         truncate: Cut texts that are longer than the backbone takes, instead of refusing.
+        label: Learn this one label alone, yes or no: the task is text-classification, and the
+            data are those of a multi-label (or any) classification.
     """
 
     source: Literal["hub"]
     name: str
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
     config: str | None = None
+    splits: HubSplits | None = None
     columns: Columns = Columns()
     truncate: bool = False
+    label: str | None = None
 
 
 DataSource = Annotated[FileData | SampleData | HubData, Field(discriminator="source")]
@@ -309,8 +262,10 @@ class Training(Block):
     Attributes:
         epochs: Passes over the training examples.
         batch_tokens: Tokens a batch, padding included.
+        batch_examples: Examples a batch, instead of tokens; only one batch may be smaller.
         learning_rate: The highest, after warm-up.
-        head_learning_rate: The same for the head; left out: ten times `learning_rate`.
+        head_learning_rate: The same for the head, or "same" as `learning_rate`; left out: ten
+            times that.
         warmup: Share of all steps in which the rate rises from 0.
         decay: How it falls after that.
         weight_decay: AdamW's, on matrices only.
@@ -321,14 +276,17 @@ class Training(Block):
         checkpoint_steps: Steps between checkpoints.
         seed: Of everything random.
         threads: Of the processor; part of the result, as sums are ordered by it.
+        processes: That share each batch of a training, with so many threads or a GPU each;
+            part of the result likewise.
     """
 
     epochs: Epochs = 8
     batch_tokens: BatchTokens = 1024
+    batch_examples: Count | None = None
     learning_rate: Rate = 1e-3
-    head_learning_rate: Rate | None = None
+    head_learning_rate: HeadRate | None = None
     warmup: Warmup = 0.1
-    decay: Literal["linear", "cosine", "constant"] = "linear"
+    decay: Decay = "linear"
     weight_decay: Weight = 0.01
     clip: Clip = 1.0
     patience: Count | None = None
@@ -337,6 +295,7 @@ class Training(Block):
     checkpoint_steps: Count = 100
     seed: Seed = 13
     threads: Threads = 2
+    processes: Processes = 1
 
 
 class TrainingChanges(Block):
@@ -345,6 +304,7 @@ class TrainingChanges(Block):
     Attributes:
         epochs: See `training`; so are the rest.
         batch_tokens: See `training`.
+        batch_examples: See `training`.
         learning_rate: See `training`.
         head_learning_rate: See `training`.
         warmup: See `training`.
@@ -357,14 +317,16 @@ class TrainingChanges(Block):
         checkpoint_steps: See `training`.
         seed: See `training`.
         threads: See `training`.
+        processes: See `training`.
     """
 
     epochs: Epochs | None = None
     batch_tokens: BatchTokens | None = None
+    batch_examples: Count | None = None
     learning_rate: Rate | None = None
-    head_learning_rate: Rate | None = None
+    head_learning_rate: HeadRate | None = None
     warmup: Warmup | None = None
-    decay: Literal["linear", "cosine", "constant"] | None = None
+    decay: Decay | None = None
     weight_decay: Weight | None = None
     clip: Clip | None = None
     patience: Count | None = None
@@ -373,6 +335,7 @@ class TrainingChanges(Block):
     checkpoint_steps: Count | None = None
     seed: Seed | None = None
     threads: Threads | None = None
+    processes: Processes | None = None
 
 
 class Member(Block):
@@ -389,6 +352,38 @@ class Member(Block):
     training: TrainingChanges = TrainingChanges()
 
 
+class LanguageHead(Block):
+    """The output layer of masked language modelling that all languages share.
+
+    It is trained first, without adapters, and then frozen.
+
+    Attributes:
+        languages: Whose text it learns from, and whose pieces it scores. Left out: all members.
+            Named, a language that is added later leaves it, and all other languages, as they are.
+        training: Changed fields.
+    """
+
+    languages: Annotated[tuple[LanguageTag, ...], Field(min_length=1)] | None = None
+    training: TrainingChanges = TrainingChanges()
+
+
+class TextLosses(Block):
+    """Held-out masked-LM loss: every language's adapter, and none, on every language's text.
+
+    Attributes:
+        languages: Whose text is scored. Left out: all members.
+        adapters: Members whose adapters act. Left out: all.
+        split: Which part of the text.
+    """
+
+    languages: Annotated[tuple[LanguageTag, ...], Field(min_length=1)] | None = None
+    adapters: Annotated[tuple[LanguageTag, ...], Field(min_length=1)] | None = None
+    split: Split = "test"
+
+
+Proxy = Annotated[dict[LanguageTag, ProxyWeight], Field(min_length=1)] | Literal["related"]
+
+
 class Languages(Block):
     """The languages that get an adapter of their own.
 
@@ -397,12 +392,28 @@ class Languages(Block):
         data: Name of a data source of plain text.
         adapter: Name of an adapter shape.
         training: Changed fields.
+        head: What scores the hidden pieces. "shared": the backbone's own masked-LM head where it
+            brings a trained one, else one that is trained first on the text of all members; a
+            mapping says on which. "own": an output layer that each adapter learns beside it.
+        pack_tokens: Join sentences, with separators between them, up to so many tokens. If it
+            is left out: one sentence at a time.
+        whole_words: Hide all pieces of a word together.
+        losses: Score the adapters on held-out text, each on each language.
+        proxies: What stands for a language without an adapter where compositions are evaluated
+            or bundled: members' adapters, averaged with these weights, which add to 1; or
+            "related": its nearest relatives among the members, by a table of genealogical
+            relations, all of one weight.
     """
 
     members: Annotated[tuple[LanguageTag, ...], Field(min_length=1)] | dict[LanguageTag, Member]
     data: Name
     adapter: Name
     training: TrainingChanges = TrainingChanges()
+    head: Literal["shared", "own"] | LanguageHead = "shared"
+    pack_tokens: MaxTokens | None = None
+    whole_words: bool = False
+    losses: TextLosses | None = None
+    proxies: dict[LanguageTag, Proxy] = {}
 
 
 class Task(Block):
@@ -412,9 +423,13 @@ class Task(Block):
         type: What is predicted.
         data: Name of a data source.
         languages: Source languages: where the labels are.
-        adapter: Name of an adapter shape.
+        adapter: Name of an adapter shape. Left out: the task trains nothing itself, and says what
+            comparisons or compositions learn.
         over: Train on frozen language adapters: "$language" takes each batch's own.
-        cycle: Train on these languages' adapters in turn (TLR).
+        cycle: Instead of `over`: train on these languages' adapters in turn, another one each
+            batch; no labels of them are needed (TLR, Parovic et al., 2023).
+        temperature: How even several source languages are in an epoch: one of n examples gets a
+            share like n^(1 / temperature). 1: as many of each as there are.
         labels: The label set, in order. Left out: the sorted labels of the training split.
         examples: Learn from so many examples only, drawn over all languages.
         pooling: How a sentence becomes one vector: the mean of its tokens, or the first.
@@ -425,9 +440,10 @@ class Task(Block):
     type: TaskType
     data: Name
     languages: Annotated[tuple[LanguageTag, ...], Field(min_length=1)]
-    adapter: Name
+    adapter: Name | None = None
     over: Literal["$language"] | None = None
     cycle: tuple[LanguageTag, ...] = ()
+    temperature: Temperature = 1.0
     labels: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     examples: Count | None = None
     pooling: Literal["mean", "first"] = "mean"
@@ -442,6 +458,7 @@ class CompositionTraining(Block):
         task: The task whose labels are learnt.
         languages: Source languages; left out: the task's.
         examples: Learn from so many examples only, drawn over all languages.
+        temperature: How even several languages are in an epoch; see tasks.
         train_norm: Train an own copy of the norms; left out: if any member has one.
         training: Changed fields.
     """
@@ -449,6 +466,7 @@ class CompositionTraining(Block):
     task: Name
     languages: Annotated[tuple[LanguageTag, ...], Field(min_length=1)] | None = None
     examples: Count | None = None
+    temperature: Temperature = 1.0
     train_norm: bool | None = None
     training: TrainingChanges = TrainingChanges()
 
@@ -475,12 +493,15 @@ class Evaluation(Block):
         languages: Target languages.
         split: Which part of the data.
         data: Name of a data source, where it is not the task's.
+        without_language: Score what stands on a language's adapter without it as well: a baseline
+            that says what the language adapters bring.
     """
 
     compositions: Annotated[tuple[Name, ...], Field(min_length=1)]
     languages: Annotated[tuple[LanguageTag, ...], Field(min_length=1)]
     split: Split = "test"
     data: Name | None = None
+    without_language: bool = False
 
 
 GraphPrecision = Literal["float32", "int8", "weight-int8"]
@@ -539,20 +560,72 @@ class Bundle(Block):
     static: StaticShape | None = None
 
 
+class Grid(Block):
+    """Values of training fields that are tried, in every combination.
+
+    Attributes:
+        epochs: See `training`; so are the rest.
+        batch_tokens: See `training`.
+        batch_examples: See `training`.
+        learning_rate: See `training`.
+        head_learning_rate: See `training`.
+        warmup: See `training`.
+        decay: See `training`.
+        weight_decay: See `training`.
+        clip: See `training`.
+        patience: See `training`.
+        dropout: See `training`.
+    """
+
+    epochs: Annotated[tuple[Epochs, ...], Field(min_length=1)] | None = None
+    batch_tokens: Annotated[tuple[BatchTokens, ...], Field(min_length=1)] | None = None
+    batch_examples: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
+    learning_rate: Annotated[tuple[Rate, ...], Field(min_length=1)] | None = None
+    head_learning_rate: Annotated[tuple[HeadRate, ...], Field(min_length=1)] | None = None
+    warmup: Annotated[tuple[Warmup, ...], Field(min_length=1)] | None = None
+    decay: Annotated[tuple[Decay, ...], Field(min_length=1)] | None = None
+    weight_decay: Annotated[tuple[Weight, ...], Field(min_length=1)] | None = None
+    clip: Annotated[tuple[Clip, ...], Field(min_length=1)] | None = None
+    patience: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
+    dropout: Annotated[tuple[bool, ...], Field(min_length=1)] | None = None
+
+
 class Methods(Block):
-    """A comparison: every adapter on every task with every seed and grid point.
+    """A comparison: every adapter on every task, under one protocol.
+
+    Every point of the grid is trained with the first seed; the one with the best validation
+    score is trained with the others too, and all of them are scored.
 
     Attributes:
         adapters: Names of adapter shapes.
         tasks: Names of tasks.
-        seeds: One run each.
-        grid: Values of training fields.
+        seeds: Of the trainings that are scored.
+        grid: Values of training fields to choose from; left out: there is nothing to choose.
+        training: Changed fields, of all trainings of the comparison.
+        languages: Where to score; left out: the languages of each task.
+        split: Which part of the data is scored.
     """
 
-    adapters: tuple[Name, ...]
-    tasks: tuple[Name, ...]
-    seeds: tuple[Seed, ...] = (13,)
-    grid: dict[str, tuple[float | int | str, ...]] = {}
+    adapters: Annotated[tuple[Name, ...], Field(min_length=1)]
+    tasks: Annotated[tuple[Name, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (13,)
+    grid: Grid = Grid()
+    training: TrainingChanges = TrainingChanges()
+    languages: Annotated[tuple[LanguageTag, ...], Field(min_length=1)] | None = None
+    split: Literal["validation", "test"] = "test"
+
+
+class Leakage(Block):
+    """How much test text may stand in what is learnt from, before a run is refused.
+
+    Attributes:
+        exact: Share of the test texts of a language that stand there, but for case and punctuation.
+        near: Share that stands there, or nearly: with almost the same letters, whatever the
+            numbers in it.
+    """
+
+    exact: Annotated[float, Field(ge=0, le=1)] = 0.05
+    near: Annotated[float, Field(ge=0, le=1)] = 0.3
 
 
 class Recipe(Block):
@@ -571,6 +644,7 @@ class Recipe(Block):
         evaluations: What is scored where.
         bundles: What is exported.
         compare: Comparisons of methods.
+        leakage: How much test text may stand in what is learnt from.
         include: Files in the recipe's folder, merged under it; a later one over an earlier.
         profiles: Named changes, merged over the recipe with `--profile`.
     """
@@ -587,5 +661,6 @@ class Recipe(Block):
     evaluations: dict[Name, Evaluation] = {}
     bundles: dict[Name, Bundle] = {}
     compare: dict[Name, Methods] = {}
+    leakage: Leakage = Leakage()
     include: Annotated[tuple[str, ...], Field(exclude=True)] = ()  # merged when it is read
     profiles: dict[Name, dict[str, object]] = {}

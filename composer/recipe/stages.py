@@ -1,21 +1,26 @@
 """The stages of a recipe: what each one does, what it needs, and what decides its result.
 
+    language-head/shared     train the masked-LM head that all languages share
     language/de              train a language adapter
+    language-loss/en/de      masked-LM loss of one adapter on text of one language
     task/intent              train a task adapter and its head
     composition/few-shot     train a fusion, or a head alone, over frozen adapters
     evaluation/zero-shot/few-shot/de   score one composition in one language
     bundle/home              export
+    trial/main/thin/cola/learning_rate=0.001   train one point of a comparison's grid
+    choice/main/thin/cola                      choose the best of the trials
+    repeat/main/thin/cola/2                    train what was chosen with another seed
 
 A stage says everything that its result depends on, apart from the bytes of data and backbone:
 `composer.recipe.keys` adds those.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from composer.recipe.adapters import AdapterShape
 from composer.recipe.composition import Composition
 from composer.recipe.schema import (
-    AdapterShape,
     DataSource,
     GraphPrecision,
     PartPrecision,
@@ -26,6 +31,9 @@ from composer.recipe.schema import (
     Training,
 )
 
+# Behind a composition's name: it is scored without the language's adapter. No name has a dot.
+WITHOUT_LANGUAGE = ".without-language"
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataUse:
@@ -35,6 +43,7 @@ class DataUse:
         source: Where they come from.
         languages: In this order.
         examples: At most so many of the training split, drawn over all languages; None: all.
+        temperature: How even the languages are in an epoch of training; 1: as they come.
         max_tokens: Longest input that the recipe allows; None: what the backbone takes.
     """
 
@@ -42,6 +51,7 @@ class DataUse:
     languages: tuple[str, ...]
     examples: int | None = None
     max_tokens: int | None = None
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,18 +72,100 @@ class TaskSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainLanguage:
-    """Train a language adapter by masked language modelling on plain text."""
+class Rows:
+    """How plain text becomes the rows of a batch, and what is hidden together.
 
-    name: str  # "language/de"
-    shape: AdapterShape
-    data: DataUse
+    Attributes:
+        pack_tokens: Sentences are joined up to so many tokens; None: one sentence a row.
+        whole_words: Whether all pieces of a word are hidden together.
+    """
+
+    pack_tokens: int | None = None
+    whole_words: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainHead:
+    """Train the masked-LM head that all languages share, or take the backbone's own.
+
+    Attributes:
+        texts: What it learns from, a use a data source; empty where it is the backbone's.
+        rows: How text is read.
+        found: Digest of the backbone's own trained head, which is taken; None: it has none.
+    """
+
+    name: str  # "language-head/shared"
+    texts: tuple[DataUse, ...]
+    rows: Rows
     training: Training
+    found: str | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Name the stages whose results are used."""
         return ()
+
+    @property
+    def data(self) -> DataUse | None:
+        """The first of its texts, with the languages of all; None: it reads none."""
+        if not self.texts:
+            return None
+        languages = tuple(tag for use in self.texts for tag in use.languages)
+        return replace(self.texts[0], languages=languages)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainLanguage:
+    """Train a language adapter by masked language modelling on plain text.
+
+    Attributes:
+        rows: How text is read.
+        head: Stage of the shared masked-LM head; None: the adapter learns an output layer.
+    """
+
+    name: str  # "language/de"
+    shape: AdapterShape
+    data: DataUse
+    training: Training
+    rows: Rows = Rows()
+    head: str | None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Name the stages whose results are used."""
+        return (self.head,) if self.head else ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreText:
+    """Take the masked-LM loss of one language's adapter, or of none, on one language's text.
+
+    Attributes:
+        adapter: Stage of the language adapter; None: the bare backbone.
+        head: Stage of the shared masked-LM head.
+        rows: How text is read.
+        split: Which part of the text.
+    """
+
+    name: str  # "language-loss/en/de": the adapter of en on text of de; "language-loss/none/de"
+    adapter: str | None
+    head: str
+    data: DataUse
+    split: Split
+    rows: Rows
+    training: Training  # threads and batch_tokens only
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Name the stages whose results are used."""
+        return (*([self.adapter] if self.adapter else []), self.head)
+
+
+def data_uses(stage: "Stage") -> tuple[DataUse, ...]:
+    """List what a stage reads, a use a data source."""
+    if isinstance(stage, TrainHead):
+        return stage.texts
+    return () if stage.data is None else (stage.data,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +174,10 @@ class TrainTask:
 
     Attributes:
         over: Language tag -> stage of its language adapter; empty: on the bare backbone.
+        cycle: The languages of `over` in the order that batches take them in turn; empty: each
+            batch takes its own language's.
+        choice: Stage whose choice is put over `training` when this one is carried out; None:
+            nothing is left to choose.
     """
 
     name: str  # "task/intent"
@@ -89,12 +185,52 @@ class TrainTask:
     task: TaskSettings
     data: DataUse
     over: Mapping[str, str]
+    cycle: tuple[str, ...] = ()
     training: Training
+    choice: str | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Name the stages whose results are used."""
-        return tuple(self.over.values())
+        return (*self.over.values(), *([self.choice] if self.choice else []))
+
+
+Setting = bool | int | float | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A training with settings that others are tried beside.
+
+    Attributes:
+        settings: Field of `training` -> the value that is tried.
+        stage: That trains with them.
+    """
+
+    name: str  # "learning_rate=0.001"
+    settings: Mapping[str, Setting]
+    stage: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choose:
+    """Choose the trial with the best validation score, and pass its files on.
+
+    Attributes:
+        score: What the trials were judged by.
+        trials: Of equal scores the first one is chosen.
+    """
+
+    name: str  # "choice/main/thin/cola"
+    score: Score
+    trials: tuple[Trial, ...]
+    training: Training  # threads only
+    data: None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Name the stages whose results are used."""
+        return tuple(trial.stage for trial in self.trials)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,4 +319,13 @@ class Export:
         return tuple(dict.fromkeys([*self.parts.values(), *owners, *scores]))
 
 
-Stage = TrainLanguage | TrainTask | TrainComposition | Evaluate | Export
+Stage = (
+    TrainHead
+    | TrainLanguage
+    | TrainTask
+    | TrainComposition
+    | Choose
+    | Evaluate
+    | ScoreText
+    | Export
+)

@@ -187,7 +187,10 @@ def _inner(kind: object, key: str | int) -> object:
 
 def _findings(located: list[_Located]) -> Iterator[Finding]:
     above = {one.path[:depth] for one in located for depth in range(len(one.path))}
+    beyond = {one.path for one in located if one.detail["type"] in wording.BOUNDS}
     for one in located:
+        if one.unsure and one.path in beyond and one.detail["type"] not in wording.BOUNDS:
+            continue  # a number where a number or a word may be: only how large it is, is wrong
         if one.detail["type"] == "too_short" and one.path in above:
             continue  # pydantic does not count the items that it refused
         yield _finding(one)
@@ -209,7 +212,8 @@ def _finding(one: _Located) -> Finding:
             return Finding(one.path, str(one.detail["ctx"]["error"]), on_key=True)
     value = one.path[-1] if one.on_key else one.value
     arms = _arms(one.type)
-    type_ = "" if one.unsure else one.detail["type"]
+    told = not one.unsure or one.detail["type"] in wording.BOUNDS
+    type_ = one.detail["type"] if told else ""
     message = wording.wrong_value(type_, value, arms, one.detail.get("ctx", {}))
     return Finding(one.path, message, on_key=one.on_key)
 

@@ -18,7 +18,7 @@ _PATTERNS = {
     "^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$": "a language tag such as 'de' or 'zh-CN'",
     "^[0-9a-f]{40}$": "a full commit of 40 hexadecimal digits; a branch may move",
 }
-_BOUNDS = {
+BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
     "greater_than": ("gt", "more than"),
     "less_than_equal": ("le", "at most"),
@@ -100,8 +100,8 @@ def wrong_value(
     >>> wrong_value("greater_than_equal", 0, [int], {"ge": 1})
     'must be at least 1, not 0'
     """
-    if error in _BOUNDS:
-        bound, words = _BOUNDS[error]
+    if error in BOUNDS:
+        bound, words = BOUNDS[error]
         return f"must be {words} {_number(context[bound])}, not {show(value)}"
     if error == "string_pattern_mismatch":
         pattern = str(context["pattern"])

@@ -2,9 +2,17 @@
 
 from collections.abc import Callable, Iterator
 
-from composer.engine.causes import chain, find_stage, needed_by, rests_on, roots
-from composer.engine.plan import Plan
-from composer.engine.reasons import Reason
+from composer.engine.planning.causes import (
+    Link,
+    Root,
+    chain,
+    find_stage,
+    needed_by,
+    rests_on,
+    roots,
+)
+from composer.engine.planning.plan import Plan
+from composer.engine.planning.reasons import Reason
 from composer.report.planned import stage_values
 
 _SHOWN = 12  # names of stages
@@ -43,19 +51,30 @@ def why_lines(plan: Plan, name: str, place: Place) -> Iterator[str]:
     stage = planned.stage.name
     yield f"{stage}: {_state(planned.state, planned.key)}"
     if planned.state != "done":
-        yield ""
-        for link in chain(plan, stage):
-            told = "; ".join(map(str, link.reasons)) or ("see above" if link.again else "")
-            yield "  " * link.depth + link.stage + (f": {told}" if told else "")
-        yield ""
-        yield "at the root:"
-        for root in roots(plan, stage):
-            where = place(root.reason)
-            yield f"  {root.reason}{f'  ({where})' if where else ''}"
-            yield f"    of {_names(root.stages)}"
+        links, causes = list(chain(plan, stage)), roots(plan, stage)
+        if len(links) == len(causes) == 1:  # the chain and its root are one line
+            yield from _root_lines(causes[0], place)
+        else:
+            yield ""
+            yield from map(_link_line, links)
+            yield ""
+            yield "at the root:"
+            for root in causes:
+                yield from _root_lines(root, place)
     yield ""
     yield f"rests on: {_names(rests_on(plan, stage))}"
     yield f"needed by: {_names(needed_by(plan, stage))}"
+
+
+def _link_line(link: Link) -> str:
+    told = "; ".join(map(str, link.reasons)) or ("see above" if link.again else "")
+    return "  " * link.depth + link.stage + (f": {told}" if told else "")
+
+
+def _root_lines(root: Root, place: Place) -> Iterator[str]:
+    where = place(root.reason)
+    yield f"  {root.reason}{f'  ({where})' if where else ''}"
+    yield f"    of {_names(root.stages)}"
 
 
 def _state(state: str, key: str | None) -> str:

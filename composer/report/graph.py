@@ -5,12 +5,13 @@
       s1["task/intent<br>adapters.task.width: 32 -> 48"]:::stale
       s0 --> s1
 
-Many languages of one kind, and many scores of one composition, are one node that counts them.
+Many languages of one kind, many scores of one composition, and many trials of one comparison are
+one node that counts them.
 """
 
 from collections.abc import Iterator, Mapping
 
-from composer.engine.plan import Plan, PlannedStage, State
+from composer.engine.planning.plan import Plan, PlannedStage, State
 from composer.report.layout import number_of
 
 DRAWN_APART = 12  # stages of a group that are still drawn one by one
@@ -73,9 +74,13 @@ def _group(name: str) -> str:
 
     >>> _group("language/de"), _group("evaluation/all/intent/de"), _group("task/intent")
     ('language', 'evaluation/all/intent', 'task/intent')
+    >>> _group("repeat/main/thin/cola/2"), _group("evaluation/main/thin/cola/2/en")
+    ('repeat/main', 'evaluation/main')
     """
-    kind = name.split("/")[0]
-    return name.rpartition("/")[0] if kind in ("language", "evaluation") else name
+    kind, *names = name.split("/")
+    if kind in ("trial", "choice", "repeat") or len(names) > 3:
+        return f"{kind}/{names[0]}"
+    return name.rpartition("/")[0] if kind in ("language", "language-loss", "evaluation") else name
 
 
 def _state(stages: list[PlannedStage]) -> State:
@@ -87,7 +92,9 @@ def _label(name: str, stages: list[PlannedStage]) -> str:
     lines = [name]
     if len(stages) > 1:
         left = sum(one.state != "done" for one in stages)
-        lines.append(f"{number_of(len(stages), 'language')}, {left} to run")
+        by_language = name.startswith("language") or name.count("/") > 1
+        noun = "language" if by_language else "stage"
+        lines.append(f"{number_of(len(stages), noun)}, {left} to run")
     reasons = [reason for one in stages for reason in one.reasons]
     # What is made anew is seen by its arrow; what was edited stands where it was edited.
     edits = [str(one) for one in reasons if one.kind not in ("anew", "new")]

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from composer.engine.lockdiff import StageChange
-from composer.engine.reasons import Reason
+from composer.engine.looking.lockdiff import StageChange
+from composer.engine.planning.reasons import Reason
 from composer.report.layout import number_of, table_lines
 from composer.report.planned import some_of
 

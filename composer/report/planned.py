@@ -7,8 +7,10 @@ A time with `~` is expected from earlier runs of stages like it; one without is 
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
-from composer.engine.plan import Plan, PlannedStage
+from composer.engine.planning.plan import Plan, PlannedStage
+from composer.report.language_losses import head_line
 from composer.report.layout import count, duration, number_of, size, table_lines
 
 _REASONS_SHOWN = 3
@@ -21,6 +23,7 @@ def plan_values(plan: Plan) -> dict[str, object]:
         "recipe": plan.wanted.recipe,
         "precision": plan.precision,
         "versions": dict(plan.versions),
+        "language_head": head_line(plan),
         "stages": [stage_values(one) for one in plan.stages],
     }
 
@@ -36,6 +39,7 @@ def stage_values(planned: PlannedStage) -> dict[str, object]:
         "changes": [one.plain() for one in planned.reasons],
         "needs": list(planned.stage.needs),
         "trainable_parameters": cost.parameters,
+        "trained": asdict(cost.trained) if cost.trained else None,
         "total_parameters": cost.total_parameters,
         "memory": cost.memory,
         "bytes": cost.bytes,
@@ -47,7 +51,8 @@ def stage_values(planned: PlannedStage) -> dict[str, object]:
 def plan_lines(plan: Plan) -> list[str]:
     """Lay out a plan as a table, and sum it up."""
     rows = [_HEAD, *map(_row, plan.stages)]
-    return [*table_lines(rows, right=(2, 3, 4, 5, 6)), _summary(plan)]
+    told = [line] if (line := head_line(plan)) else []
+    return [*table_lines(rows, right=(2, 3, 4, 5, 6)), *told, _summary(plan)]
 
 
 def _row(planned: PlannedStage) -> list[str]:
@@ -56,7 +61,7 @@ def _row(planned: PlannedStage) -> list[str]:
         planned.stage.name,
         planned.state,
         "-" if cost.parameters == 0 else count(cost.parameters),
-        millions(cost.total_parameters),
+        "-" if cost.total_parameters == 0 else millions(cost.total_parameters),
         size(cost.memory),
         size(cost.bytes),
         ("~" if cost.basis == "like" else "") + duration(cost.seconds),

@@ -4,14 +4,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from composer.bundle.files import read_json
-from composer.engine.record import read_record
-from composer.engine.refs import Ref, all_refs
-from composer.engine.store import Store, StoredResult
-from composer.engine.timings import read_measured
+from composer.engine.planning.record import read_record
+from composer.engine.storage.refs import Ref, all_refs
+from composer.engine.storage.store import Store, StoredResult
+from composer.engine.storage.timings import read_measured
 from composer.errors import StoreError
 from composer.report.layout import count, duration, size, table_lines
 
-_TOLD = {"training.json": "training", "scores.json": "scores", "head.json": "head"}
+_TOLD = {
+    "training.json": "training",
+    "scores.json": "scores",
+    "loss.json": "loss",
+    "head.json": "head",
+}
 Values = dict[str, object]
 
 
@@ -113,6 +118,9 @@ def _results(values: Values) -> Iterator[str]:
     if isinstance(scores, dict):
         told = {**scores.get("scores", {}), "examples": scores.get("n")}
         yield from _block("scores", {name: _text(one) for name, one in told.items()})
+    loss = values.get("loss")
+    if isinstance(loss, dict):
+        yield from _block("masked-LM loss", {name: _text(one) for name, one in loss.items()})
     head = values.get("head")
     if isinstance(head, dict) and isinstance(head.get("labels"), list):
         yield from _block(

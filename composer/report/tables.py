@@ -5,16 +5,19 @@ intent                 .931  .480  .310
 few-shot               .942  .523  .352
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from composer.bundle.reader import read_manifest
 from composer.bundle.sizes import SizeRow, size_report
 from composer.bundle.source import FolderSource
-from composer.engine.events import RunResult
-from composer.engine.plan import Plan
-from composer.engine.store import StoredResult
-from composer.recipe.stages import Evaluate, Export, Stage, TrainComposition, TrainTask
+from composer.engine.planning.plan import Plan
+from composer.engine.running.events import RunResult
+from composer.engine.storage.store import StoredResult
+from composer.recipe.stages import Evaluate, Export, ScoreText, Stage, TrainComposition, TrainTask
+from composer.report.comparison import Comparison
+from composer.report.comparison_tables import comparison_lines, comparison_values
+from composer.report.language_losses import loss_lines, loss_values, read_losses
 from composer.report.layout import count, number_of, size, table_lines
 from composer.report.shares import ShareRow, members_of, share_lines, share_values
 from composer.train.results import ScoresFile, read_scores, read_training
@@ -60,14 +63,18 @@ class Report:
     bundles: dict[str, list[SizeRow]] = field(default_factory=dict)
 
 
-def read_report(plan: Plan, result: RunResult) -> Report:
-    """Read what the stages of a run say of themselves."""
+def read_report(plan: Plan, result: RunResult, *, without: Collection[str] = ()) -> Report:
+    """Read what the stages of a run say of themselves, but for those of comparisons."""
     report = Report()
     stages = {one.stage.name: one.stage for one in plan.stages}
     for name, stored in result.results.items():
         stage = stages[name]
+        if name in without:
+            continue
         if isinstance(stage, Evaluate):
             report.scored.append(_scored(stage, stages, stored))
+        elif isinstance(stage, ScoreText):
+            continue  # see `composer.report.language_losses`
         elif isinstance(stage, Export):
             report.bundles[name] = _bundle_sizes(stored)
         else:
@@ -76,9 +83,11 @@ def read_report(plan: Plan, result: RunResult) -> Report:
     return report
 
 
-def report_values(plan: Plan, result: RunResult) -> dict[str, object]:
+def report_values(
+    plan: Plan, result: RunResult, comparisons: Sequence[Comparison] = ()
+) -> dict[str, object]:
     """Give a run's report as JSON has it."""
-    report = read_report(plan, result)
+    report = read_report(plan, result, without=_stages_of(comparisons))
     return {
         "recipe": plan.wanted.recipe,
         "stages": {name: stored.key for name, stored in result.results.items()},
@@ -96,28 +105,40 @@ def report_values(plan: Plan, result: RunResult) -> dict[str, object]:
             }
             for one in report.scored
         ],
+        "language_losses": loss_values(read_losses(plan, result)),
         "trained": {
             name: {"trainable_parameters": parameters, "bytes": bytes_}
             for name, (parameters, bytes_) in report.trained.items()
         },
         "bundles": {name: size_values(rows) for name, rows in report.bundles.items()},
+        "comparisons": comparison_values(comparisons),
     }
 
 
-def report_lines(plan: Plan, result: RunResult) -> Iterator[str]:
+def report_lines(
+    plan: Plan, result: RunResult, comparisons: Sequence[Comparison] = ()
+) -> Iterator[str]:
     """Give a run's report as lines of text."""
-    report = read_report(plan, result)
-    for evaluation in dict.fromkeys(one.evaluation for one in report.scored):
-        yield from _score_table([one for one in report.scored if one.evaluation == evaluation])
-        yield ""
-    if shares := share_lines([one.shares for one in report.scored]):
-        yield from [*shares[1:], ""]
-    yield from _trained_table(report.trained)
-    for name, rows in report.bundles.items():
-        yield ""
-        yield from size_lines(rows, head=name)
-    yield ""
-    yield _summary(result)
+    report = read_report(plan, result, without=_stages_of(comparisons))
+    evaluations = dict.fromkeys(one.evaluation for one in report.scored)
+    blocks = [
+        *(_score_table([one for one in report.scored if one.evaluation == e]) for e in evaluations),
+        share_lines([one.shares for one in report.scored])[1:],
+        loss_lines(read_losses(plan, result)),
+        _trained_table(report.trained),
+        *(size_lines(rows, head=name) for name, rows in report.bundles.items()),
+        comparison_lines(comparisons),
+        [_summary(result)],
+    ]
+    for number, block in enumerate(lines for one in blocks if (lines := list(one))):
+        if number:
+            yield ""
+        yield from block
+
+
+def _stages_of(comparisons: Sequence[Comparison]) -> set[str]:
+    cells = [one.cell for comparison in comparisons for one in comparison.measured.values()]
+    return {name for cell in cells for name in cell.stages}
 
 
 def size_lines(rows: Sequence[SizeRow], *, head: str) -> list[str]:

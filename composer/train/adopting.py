@@ -15,7 +15,7 @@ from composer.bundle.files import read_json
 from composer.errors import AdapterError, Fault, RecipeError
 from composer.model.backbone import Backbone, open_backbone
 from composer.model.files import HeadFile, read_adapter, read_head, read_owned
-from composer.recipe.schema import AdapterShape
+from composer.recipe.adapters import AdapterShape, stored_shape
 from composer.recipe.stages import Stage, TaskSettings, TrainComposition, TrainLanguage, TrainTask
 from composer.train.results import read_training
 from composer.train.tasks import describe_owned
@@ -80,7 +80,7 @@ def _listed(names: set[str]) -> str:
 
 def _shape_faults(shape: AdapterShape, out: Path, backbone: Backbone) -> list[str]:
     found = read_adapter(out, backbone).shape.model_dump(mode="json")
-    wanted = shape.model_dump(mode="json")
+    wanted = stored_shape(shape).model_dump(mode="json")
     return [
         f"adapter.json: {name} is {found.get(name)!r}, the recipe says {wanted.get(name)!r}"
         for name in sorted(found.keys() | wanted.keys())

@@ -3,6 +3,7 @@
     5f1c…          SHA-256 of all that follows, which is safetensors:
     weight:NAME     what is trained          best:NAME      the best of it so far
     moment:NAME:S   the optimiser's state    random:DEVICE  state of torch's generators
+    decided:NAME    what was decided before the first step: masks
     numbers         epoch, batch, history: JSON
 
 All in one file, so that state and numbers can never be of two different steps. Written beside
@@ -57,7 +58,8 @@ class Checkpoint:
         weights: Name -> trained tensor.
         best: Name -> tensor of the best epoch; empty before the first.
         moments: "name:slot" -> the optimiser's tensor.
-        random: State of torch's generators, by kind of device.
+        random: State of torch's generators, by kind of device; "cpu:1" is the second process's.
+        decided: What was decided before the first step and stays so, by name.
     """
 
     epoch: int
@@ -69,10 +71,17 @@ class Checkpoint:
     best: dict[str, Tensor]
     moments: dict[str, Tensor]
     random: dict[str, Tensor]
+    decided: dict[str, Tensor] = field(default_factory=dict)
 
 
 _NUMBERS = ("epoch", "batch", "stale_epochs", "losses")
-_TENSORS = {"weight": "weights", "best": "best", "moment": "moments", "random": "random"}
+_TENSORS = {
+    "weight": "weights",
+    "best": "best",
+    "moment": "moments",
+    "random": "random",
+    "decided": "decided",
+}
 
 
 def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
@@ -128,6 +137,7 @@ def read_checkpoint(file: Path) -> Checkpoint | None:
         best=fields["best"],
         moments=fields["moments"],
         random=fields["random"],
+        decided=fields["decided"],
     )
 
 

@@ -62,12 +62,12 @@ def evaluate(stage: Evaluate, *, context: StageContext) -> None:
 
 
 def gold_value(example: Example, type: TaskType) -> Value:
-    """Give what is right for an example: a label, a number or its spans."""
+    """Give what is right for an example: a label or several, a number or its spans."""
     if type == "token-classification":
         return example.spans
     if type == "regression":
-        return float(example.label or 0.0)
-    return str(example.label)
+        return float(example.label or 0.0)  # type: ignore[arg-type]  # read as a number
+    return example.label if isinstance(example.label, tuple) else str(example.label)
 
 
 class _Shares:

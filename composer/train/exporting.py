@@ -29,13 +29,15 @@ from composer.bundle.writer import NewPart, write_bundle
 from composer.data.examples import Example
 from composer.data.samples.backbones import SAMPLE_BACKBONES
 from composer.device.bundle import Bundle
+from composer.errors import AdapterError
 from composer.model.backbone import Backbone
 from composer.model.bundled import outputs, self_test
 from composer.model.composed import ComposedModel
-from composer.model.files import HeadFile
+from composer.model.files import HeadFile, stored_arrays
 from composer.model.folded import fold
 from composer.model.predictor import Predictor
 from composer.model.trimming import read_trimmed
+from composer.recipe.adapters import AdaMix
 from composer.recipe.composition import adapter_names, mixers_of, print_composition
 from composer.recipe.schema import FolderBackbone, HubBackbone, SampleBackbone
 from composer.recipe.stages import BundledComposition, Export
@@ -65,7 +67,10 @@ class _Contents:
         self.tolerance = 5e-3  # what the self-test expects was computed from float32
         for name, part in self.parts.items():
             with np.errstate(over="ignore"):
-                halved = {inner: one.astype(np.float16) for inner, one in part.tensors.items()}
+                halved = {
+                    inner: one.astype(np.float16) if one.dtype.kind == "f" else one
+                    for inner, one in part.tensors.items()
+                }
             self.parts[name] = replace(part, tensors=halved)
 
 
@@ -181,11 +186,14 @@ def _add(
 
 def _adapter_part(model: ComposedModel, name: str, need: str, context: StageContext) -> NewPart:
     adapter = model.adapter(name)
+    shape = adapter.shape
+    if isinstance(shape, AdaMix):
+        raise AdapterError(f"{name}: adamix is averaged into one bottleneck before it is stored")
     return NewPart(
-        kind=adapter.shape.kind,
+        kind=shape.kind,
         role="language" if need.startswith("language/") else "task",
-        tensors=_arrays(adapter.tensors()),
-        config=adapter.shape.model_dump(mode="json", exclude_none=True),
+        tensors=stored_arrays(adapter),
+        config=shape.model_dump(mode="json", exclude_none=True),
         parents=(context.needs[need],),
     )
 

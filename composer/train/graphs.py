@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from composer.bundle.graphs import FixedShape, GraphRecord
-from composer.bundle.ranks import joint_shape, needed_shape
+from composer.bundle.layout import ADAPTERS
+from composer.bundle.ranks import joint_shape, needed_shape, widest
 from composer.bundle.records import CompositionRecord, ScoreRecord
 from composer.bundle.slots import joint_signatures, signature_of
 from composer.bundle.writer import NewGraphs, NewPart
@@ -77,7 +78,7 @@ def make_device_graphs(
         name: GraphRecord(
             signature=signature,
             precision=precision,
-            shape=_shape([compositions[user] for user in users], parts, static),
+            shape=_shape([compositions[user] for user in users], parts, static, size=backbone.size),
         )
         for name, (signature, users) in zip(names, joint, strict=True)
     }
@@ -91,15 +92,16 @@ def make_device_graphs(
 
 
 def _shape(
-    users: Sequence[CompositionRecord], parts: Mapping[str, NewPart], static: StaticShape | None
+    users: Sequence[CompositionRecord],
+    parts: Mapping[str, NewPart],
+    static: StaticShape | None,
+    *,
+    size: int,
 ) -> FixedShape | None:
     if static is None:
         return None
     widths = {
-        name: max(
-            (len(one) for inner, one in part.tensors.items() if inner.endswith(".down")), default=0
-        )
-        for name, part in parts.items()
+        name: widest(part.config, size) for name, part in parts.items() if part.kind in ADAPTERS
     }
     return joint_shape(
         needed_shape(record, widths, batch=static.batch, tokens=static.tokens) for record in users

@@ -7,6 +7,7 @@ labels that choose a checkpoint are labels too.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TypedDict
 
@@ -16,7 +17,9 @@ from composer.data.batches import Labels, batch_plan, collate
 from composer.data.bio import tags_of_spans
 from composer.data.encode import Encoded, Encoder
 from composer.data.examples import Example
+from composer.data.mixing import mixed_epoch
 from composer.data.sources import read_examples
+from composer.data.splits import labels_of
 from composer.data.tasks import check_examples, choose_examples, label_set
 from composer.recipe.schema import FileData, SampleData, Split, SplitPaths, TaskType, Training
 from composer.recipe.stages import DataUse, TaskSettings
@@ -46,7 +49,7 @@ class Labelled:
         examples: As they were read.
         languages: The language of each.
         rows: Token ids of each.
-        targets: A class, a number, or a tag a token, of each.
+        targets: A class, a number, a 1.0 or 0.0 a label, or a tag a token, of each.
     """
 
     examples: list[Example]
@@ -54,31 +57,55 @@ class Labelled:
     rows: list[Encoded]
     targets: Labels
 
-    def epochs(self, training: Training, *, pad_id: int, by_language: bool) -> list[Epoch]:
+    def epochs(
+        self,
+        training: Training,
+        *,
+        pad_id: int,
+        by_language: bool,
+        cycle: Sequence[str] = (),
+        temperature: float = 1.0,
+    ) -> list[Epoch]:
         """Plan the batches of every epoch.
 
         Args:
-            training: Seed, epochs and tokens a batch.
+            training: Seed, epochs, and tokens or examples a batch.
             pad_id: Fills short rows.
             by_language: Whether a batch has one language only.
+            cycle: Languages that batches are given in turn, from the first batch of the first
+                epoch on; empty: each has that of its examples.
+            temperature: How even the languages are; see `composer.data.mixing`.
         """
-        lengths = [len(row.ids) for row in self.rows]
-        groups = self.languages if by_language else None
-        return [
-            self._epoch(
-                batch_plan(
-                    lengths,
-                    batch_tokens=training.batch_tokens,
-                    seed=training.seed,
-                    epoch=number,
-                    groups=groups,
-                ),
-                pad_id,
-            )
+        plans = [
+            self._plan(training, number, by_language=by_language, temperature=temperature)
             for number in range(training.epochs)
         ]
+        begun = [0, *accumulate(map(len, plans))]  # batches before each epoch
+        return [
+            self._epoch(plan, pad_id, cycle=cycle, first=first)
+            for plan, first in zip(plans, begun, strict=False)
+        ]
 
-    def _epoch(self, plan: list[list[int]], pad_id: int) -> Epoch:
+    def _plan(
+        self, training: Training, epoch: int, *, by_language: bool, temperature: float
+    ) -> list[list[int]]:
+        """Choose an epoch's examples and share them out over batches, by their indices."""
+        chosen = mixed_epoch(
+            self.languages, temperature=temperature, seed=training.seed, epoch=epoch
+        )
+        plan = batch_plan(
+            [len(self.rows[index].ids) for index in chosen],
+            batch_tokens=training.batch_tokens,
+            batch_examples=training.batch_examples,
+            seed=training.seed,
+            epoch=epoch,
+            groups=[self.languages[index] for index in chosen] if by_language else None,
+        )
+        return [[chosen[place] for place in batch] for batch in plan]
+
+    def _epoch(
+        self, plan: list[list[int]], pad_id: int, *, cycle: Sequence[str], first: int
+    ) -> Epoch:
         def batch(number: int) -> Batch:
             indices = plan[number]
             arrays = collate(
@@ -87,7 +114,9 @@ class Labelled:
                 labels=[self.targets[index] for index in indices],  # type: ignore[arg-type]
             )
             tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-            return Batch(tensors=tensors, language=self.languages[indices[0]])
+            own = self.languages[indices[0]]
+            language = cycle[(first + number) % len(cycle)] if cycle else own
+            return Batch(tensors=tensors, language=language)
 
         return Epoch(count=len(plan), batch=batch)
 
@@ -207,6 +236,8 @@ def _targets(
                 whole,
             )
         return [list(one.ids) for one in tags]
+    if type == "multi-label-classification":
+        return [[float(one in labels_of(example)) for one in labels] for example in examples]
     number = {label: index for index, label in enumerate(labels)}
     return [number[str(example.label)] for example in examples]
 

@@ -3,6 +3,7 @@
     warm-up, decay, clipping      a function of the step, nothing else
     validation after each epoch   the best weights are kept, training may end early
     checkpoint                    everything the next step depends on, in one file
+    several processes             each learns its share of every batch; the first one judges
 
 The loop knows nothing of tasks: it is given what computes a loss and what computes a score.
 `accelerate` puts tensors on the device, clips and speaks to trackers; its own checkpoints are
@@ -11,7 +12,7 @@ pickles, so `composer.train.checkpoint` writes ours.
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,11 +21,13 @@ from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import LoggerType
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 
 from composer.errors import Fault, RecipeError, StoppedError, TrainingError, did_you_mean
 from composer.recipe.schema import Training
 from composer.train.checkpoint import Checkpoint, Trained, read_checkpoint, write_checkpoint
 from composer.train.context import Progress, StageContext
+from composer.train.processes import Processes
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +41,12 @@ class Batch:
     Attributes:
         tensors: By name; the first dimension is the example.
         language: Of the first example; of all, where batches are planned by language.
+        step: Its number, counted from 0, while it is learnt; what is drawn for it depends on this.
     """
 
     tensors: dict[str, Tensor]
     language: str
+    step: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +57,10 @@ class Job:
         parameters: Name -> what is trained; the names are those of the checkpoint.
         set_training: Turn dropout on before a batch is learnt, off before it is judged.
         epochs: For each epoch, a function that gives its batches anew, and their number.
-        loss: Loss of one batch: a mean over its examples.
+        loss: Loss of one batch: a mean over its examples, or over its tokens that have a label.
         score: Higher is better; None where there is nothing to validate on.
+        decide: Decides before the first step what then stays as it is, such as a mask, and gives
+            it to the checkpoint, or takes over what a checkpoint has; None: there is nothing.
     """
 
     parameters: dict[str, nn.Parameter]
@@ -61,6 +68,11 @@ class Job:
     epochs: Sequence["Epoch"]
     loss: Callable[[Batch], Tensor]
     score: Callable[[], float] | None
+    decide: "Decide | None" = None
+
+
+Decide = Callable[[Mapping[str, Tensor] | None], dict[str, Tensor]]
+"""What a checkpoint has, or None at the first start -> what holds from now on, by name."""
 
 
 @dataclass(frozen=True)
@@ -127,17 +139,20 @@ class _Run:
     def __init__(self, job: Job, training: Training, context: StageContext) -> None:
         self.job, self.training, self.context = job, training, context
         self.accelerator = new_accelerator(context)
+        self.processes = Processes.here()
         self.names = sorted(job.parameters)
         self.optimizer = self._new_optimizer()
         self.total = sum(epoch.count for epoch in job.epochs)
         self.done = Trained()
         self.best: dict[str, Tensor] = {}
+        self.decided: dict[str, Tensor] = {}
         self.stale_epochs = 0
         self.losses: list[float] = []
         self.file = context.checkpoint / "training.state"
 
     def run(self) -> Trained:
         start_epoch, start_batch = self._resume(self.file)
+        self.processes.check_alike(self._parameters())
         if self.context.trackers:
             self.accelerator.init_trackers(self.context.key[:12])
         for number in range(start_epoch, len(self.job.epochs)):
@@ -153,12 +168,13 @@ class _Run:
         epoch = self.job.epochs[number]
         with self.context.stop.held():
             for index in range(first, epoch.count):
-                self._step(epoch.batch(index))
+                stop = self._step(epoch.batch(index))
                 last = index + 1 == epoch.count  # what is learnt outlives a stop while it is judged
                 due = last or self.done.steps % self.training.checkpoint_steps == 0
-                if saved := self.context.stop.requested or due:
+                if stop or due:
                     self._save(number, index + 1)
-                if saved and self.context.stop.requested:
+                    stop = stop or self._asked_to_stop()  # while it was saved
+                if stop:
                     raise self._stopped()
         try:
             self._judge(number)
@@ -166,32 +182,55 @@ class _Run:
         except KeyboardInterrupt as stop:
             raise self._stopped() from stop
 
-    def _step(self, batch: Batch) -> None:
+    def _step(self, batch: Batch) -> bool:
+        """Learn one batch; say whether a stop was asked for."""
         self.job.set_training(active=True)
         rate = learning_rate(self.done.steps, self.total, self.training)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["faster"]
-        device = self.accelerator.device
-        tensors = {name: tensor.to(device) for name, tensor in batch.tensors.items()}
-        loss = self.job.loss(replace(batch, tensors=tensors))
-        value = float(loss.detach())
-        if not math.isfinite(value):
+        loss = self._learn(batch)
+        stop = self.context.stop
+        learnt = self.processes.sum_gradients(self._parameters(), loss=loss, stop=stop.requested)
+        if not math.isfinite(learnt.loss):
             raise TrainingError(
-                f"step {self.done.steps + 1}: the loss is {value}; a lower learning_rate "
+                f"step {self.done.steps + 1}: the loss is {learnt.loss}; a lower learning_rate "
                 f"than {self.training.learning_rate} may help"
             )
-        self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(list(self.job.parameters.values()), self.training.clip)
         self.optimizer.step()
+        increment_version(self._parameters())  # a fused step leaves them, and `Kept` asks for them
         self.optimizer.zero_grad(set_to_none=True)
         self.done.steps += 1
-        self.losses.append(value)
-        self._tell(loss=value, rate=rate)
+        self.losses.append(learnt.loss)
+        self._tell(loss=learnt.loss, rate=rate)
+        return learnt.stop or self._asked_to_stop()
+
+    def _asked_to_stop(self) -> bool:
+        # Several processes stop at the same step, which they agree on in `sum_gradients`.
+        return self.processes.alone and self.context.stop.requested
+
+    def _learn(self, batch: Batch) -> float:
+        """Find the gradients of this process's share of a batch; give its part of the loss."""
+        share = self.processes.share(batch.tensors)
+        if share.tensors is None:
+            return 0.0
+        device = self.accelerator.device
+        tensors = {name: tensor.to(device) for name, tensor in share.tensors.items()}
+        loss = self.job.loss(replace(batch, tensors=tensors, step=self.done.steps))
+        loss = loss if share.weight == 1.0 else share.weight * loss
+        value = float(loss.detach())
+        if math.isfinite(value):  # else the step ends in an error, in all processes at once
+            self.accelerator.backward(loss)
+        return value
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [self.job.parameters[name] for name in self.names]
 
     def _judge(self, number: int) -> None:
         """Score the weights after an epoch, and keep them if they are the best so far."""
         self.job.set_training(active=False)
-        score = self.job.score() if self.job.score else None
+        score = self.processes.first_says(self.job.score) if self.job.score else None
+        self.processes.check_alike(self._parameters())
         mean = sum(self.losses) / max(1, len(self.losses))
         self.losses = []
         self.done.epochs = number + 1
@@ -248,6 +287,14 @@ class _Run:
         )
 
     def _save(self, epoch: int, batch: int) -> None:
+        """Write a checkpoint: the first process, with what the others draw numbers from."""
+        random = {
+            _generator(kind, rank): state
+            for kind, mine in _generators(self.accelerator.device).items()
+            for rank, state in enumerate(self.processes.gathered(mine))
+        }
+        if not self.processes.first:
+            return
         state = {name: self.optimizer.state[self.job.parameters[name]] for name in self.names}
         write_checkpoint(
             self.file,
@@ -264,13 +311,18 @@ class _Run:
                     for name, slots in state.items()
                     for slot, tensor in slots.items()
                 },
-                random=_generators(self.accelerator.device),
+                random=random,
+                decided=self.decided,
             ),
         )
 
     def _resume(self, file: Path) -> tuple[int, int]:
         """Take over a checkpoint if there is one; give the epoch and batch to go on with."""
         saved = read_checkpoint(file)
+        if self.job.decide is not None:
+            self.job.set_training(active=False)
+            self.decided = self.job.decide(saved.decided if saved else None)
+        self.processes.seed(self.training.seed)  # what is decided is the same for all
         if saved is None:
             return 0, 0
         self.done = saved.trained
@@ -283,9 +335,11 @@ class _Run:
             name, slot = key.rsplit(":", 1)
             parameter = self.job.parameters[name]
             self.optimizer.state[parameter][slot] = tensor.to(parameter.device)
-        torch.set_rng_state(saved.random["cpu"])
-        if "cuda" in saved.random and self.accelerator.device.type == "cuda":
-            torch.cuda.set_rng_state(saved.random["cuda"], self.accelerator.device)
+        rank = self.processes.rank
+        torch.set_rng_state(saved.random[_generator("cpu", rank)])
+        cuda = saved.random.get(_generator("cuda", rank))
+        if cuda is not None and self.accelerator.device.type == "cuda":
+            torch.cuda.set_rng_state(cuda, self.accelerator.device)
         logger.info("resumed at step %d of %d", self.done.steps, self.total)
         return saved.epoch, saved.batch
 
@@ -301,6 +355,8 @@ def head_factor(training: Training) -> float:
     """
     if training.head_learning_rate is None:
         return HEAD_FACTOR
+    if training.head_learning_rate == "same":
+        return 1.0
     return training.head_learning_rate / training.learning_rate
 
 
@@ -310,6 +366,11 @@ def _generators(device: torch.device) -> dict[str, Tensor]:
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
     return states
+
+
+def _generator(kind: str, rank: int) -> str:
+    """Name a generator's state in a checkpoint; the first process's as that of one alone."""
+    return f"{kind}:{rank}" if rank else kind
 
 
 def _is_head(name: str) -> bool:

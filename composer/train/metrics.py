@@ -5,6 +5,9 @@
     matthews    Matthews' correlation, which chance leaves at 0       text-classification
     pearson     linear correlation                                    regression
     spearman    correlation of ranks                                  regression
+    micro-f1    F1 of all labels of all examples at once              multi-label-classification
+    macro-f1    mean F1 of all labels in gold or predictions          multi-label-classification
+    exact-match share whose labels are right, to the last             multi-label-classification
     span-f1     F1 of exact spans, over all examples at once          token-classification
 
 Higher is better in all of them, and none is ever NaN: a correlation with something constant,
@@ -26,7 +29,13 @@ from composer.data.examples import Span
 from composer.errors import TrainingError, did_you_mean
 from composer.recipe.schema import Score, TaskType
 
-Values = Sequence[str] | Sequence[int] | Sequence[float] | Sequence[Sequence[Span]]
+Values = (
+    Sequence[str]
+    | Sequence[int]
+    | Sequence[float]
+    | Sequence[Sequence[str]]
+    | Sequence[Sequence[Span]]
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -46,11 +55,13 @@ class ScoreInfo:
 
 SCORES: Mapping[Score, ScoreInfo] = {
     "accuracy": ScoreInfo(types=("text-classification",)),
-    "macro-f1": ScoreInfo(types=("text-classification",)),
+    "macro-f1": ScoreInfo(types=("text-classification", "multi-label-classification")),
     "matthews": ScoreInfo(types=("text-classification",)),
     "pearson": ScoreInfo(types=("regression",)),
     "spearman": ScoreInfo(types=("regression",)),
     "span-f1": ScoreInfo(types=("token-classification",)),
+    "micro-f1": ScoreInfo(types=("multi-label-classification",)),
+    "exact-match": ScoreInfo(types=("multi-label-classification",)),
 }
 
 
@@ -59,7 +70,7 @@ def score(name: Score, *, predictions: Values, gold: Values) -> float:
 
     Args:
         name: Of the score.
-        predictions: A class, a number, or the spans of each example.
+        predictions: A class, a number, the labels, or the spans of each example.
         gold: What is right, in the same order.
 
     Raises:
@@ -72,6 +83,8 @@ def score(name: Score, *, predictions: Values, gold: Values) -> float:
     if len(predictions) != len(gold) or not len(gold):
         raise ValueError(f"{len(predictions)} predictions for {len(gold)} examples")
     match name:
+        case "micro-f1" | "macro-f1" | "exact-match" if not isinstance(gold[0], str | int):
+            return _several(name, predictions, gold)
         case "accuracy" | "macro-f1" | "matthews":
             return _classified(name, predictions, gold)
         case "pearson" | "spearman":
@@ -101,11 +114,37 @@ def _classified(name: Score, predictions: Values, gold: Values) -> float:
     with warnings.catch_warnings():
         # Many classes and few examples is what few-shot evaluation is.
         warnings.filterwarnings("ignore", message="The number of unique classes")
+        warnings.filterwarnings("ignore", message="A single label was found")
         if name == "accuracy":
             return float(metrics.accuracy_score(right, said))
         if name == "matthews":
             return float(metrics.matthews_corrcoef(right, said))
         return float(metrics.f1_score(right, said, average="macro", zero_division=0.0))
+
+
+def _several(name: Score, predictions: Values, gold: Values) -> float:
+    """Score sets of labels."""
+    said = [frozenset(one) for one in cast(Sequence[Sequence[str]], predictions)]
+    right = [frozenset(one) for one in cast(Sequence[Sequence[str]], gold)]
+    if name == "exact-match":
+        return sum(one == other for one, other in zip(said, right, strict=True)) / len(right)
+    labels = sorted(frozenset().union(*said, *right))
+    if not labels:
+        _logger.warning("%s is undefined, as there is no label at all; it counts as 0", name)
+        return 0.0
+    average = name.removesuffix("-f1")
+    return float(
+        metrics.f1_score(
+            _ones(right, labels), _ones(said, labels), average=average, zero_division=0.0
+        )
+    )
+
+
+def _ones(
+    values: Sequence[frozenset[str]], labels: Sequence[str]
+) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """Give a row of ones and zeros a set, as many as there are labels."""
+    return np.array([[int(label in one) for label in labels] for one in values])
 
 
 def _numbers(what: str, values: Values) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

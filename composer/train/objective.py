@@ -14,8 +14,11 @@ def task_loss(type: TaskType, logits: Tensor, labels: Tensor) -> Tensor:
     Args:
         type: Of the task.
         logits: (batch, classes), or (batch, tokens, tags) for token classification.
-        labels: (batch,) classes or numbers, or (batch, tokens) tags.
+        labels: (batch,) classes or numbers, (batch, classes) of 1.0 and 0.0, or (batch, tokens)
+            tags.
     """
+    if type == "multi-label-classification":
+        return F.binary_cross_entropy_with_logits(logits, labels)
     if type == "regression":
         return F.mse_loss(logits.squeeze(-1), labels)
     if type == "token-classification":

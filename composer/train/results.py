@@ -2,6 +2,7 @@
 
 training.json   steps, history, trainable parameters, numbers of examples
 scores.json     scores of one composition in one language, and its fusion's mean shares
+loss.json       masked-LM loss of one language's adapter on text of one language
 """
 
 from pathlib import Path
@@ -82,6 +83,26 @@ class ScoresFile(_Result):
     data_digest: str
 
 
+class LossFile(_Result):
+    """Masked-LM loss of one adapter, or of none, on held-out text of one language.
+
+    Attributes:
+        loss: Mean over the hidden pieces, in nats.
+        pieces: That were hidden.
+        texts: Rows that were read.
+        covered: Share of the text's pieces that the head scores.
+        language: Of the text.
+        split: Which part of it.
+    """
+
+    loss: float
+    pieces: int
+    texts: int
+    covered: float
+    language: str
+    split: Split
+
+
 def read_training(folder: Path) -> TrainingFile:
     """Read a stage's `training.json`."""
     return TrainingFile.model_validate(read_json(folder / "training.json", error=StoreError))
@@ -90,3 +111,8 @@ def read_training(folder: Path) -> TrainingFile:
 def read_scores(folder: Path) -> ScoresFile:
     """Read a stage's `scores.json`."""
     return ScoresFile.model_validate(read_json(folder / "scores.json", error=StoreError))
+
+
+def read_loss(folder: Path) -> LossFile:
+    """Read a stage's `loss.json`."""
+    return LossFile.model_validate(read_json(folder / "loss.json", error=StoreError))

@@ -4,15 +4,16 @@ Nothing else moves: the backbone is frozen, so are the adapters that a compositi
 brings in, and each training starts from its seed alone, whatever was trained before it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
 from composer.data.predictions import Value
-from composer.errors import AdapterError
+from composer.model.adamix import Experts
 from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel
 from composer.model.files import (
@@ -23,9 +24,11 @@ from composer.model.files import (
     write_head,
     write_owned,
 )
+from composer.model.kinds import new_adapter
 from composer.model.mixers import TrainedMixers
-from composer.model.parts import Adapter, Head, Part, new_adapter, new_head, new_owned
+from composer.model.parts import Adapter, Head, Part, new_head, new_owned
 from composer.model.predictor import Predictor
+from composer.recipe.adapters import BottleneckShape, Placement, joint_placement, trains_norm
 from composer.recipe.composition import (
     LANGUAGE,
     Composition,
@@ -35,30 +38,31 @@ from composer.recipe.composition import (
     mixers_of,
 )
 from composer.recipe.meaning import class_count
-from composer.recipe.schema import BottleneckAdapter, MAdapter, Placement, Training
+from composer.recipe.schema import Training
 from composer.recipe.stages import DataUse, TaskSettings, TrainComposition, TrainTask
+from composer.train.adamix import routed_loss
+from composer.train.checkpoint import Trained
+from composer.train.choosing import settled
 from composer.train.context import StageContext
 from composer.train.evaluation import gold_value
 from composer.train.labelled import TaskData, read_task, where
-from composer.train.loop import Batch, Job, train
+from composer.train.loop import Batch, Epoch, Job, train
 from composer.train.metrics import score
 from composer.train.objective import fusion_penalty, task_loss
 from composer.train.results import TrainingFile
 from composer.train.setup import encoder_for, prepare
+from composer.train.sparsity import masking
 
 _OWN = "task-adapter"  # no language tag looks like this
 
 
 def train_task(stage: TrainTask, *, context: StageContext) -> None:
     """Train a task adapter and its head."""
-    if not isinstance(stage.shape, BottleneckAdapter | MAdapter):
-        raise AdapterError(f"{stage.name}: not yet: adapters of kind {stage.shape.kind!r}")
+    stage = settled(stage, context)
     backbone = prepare(stage.training, context)
     data = _read(stage.data, stage.task, stage.training, backbone, context)
     generator = torch.Generator().manual_seed(stage.training.seed)
-    adapter = new_adapter(
-        stage.shape, sites=backbone.norms, size=backbone.size, generator=generator
-    )
+    adapter = new_adapter(stage.shape, backbone=backbone, generator=generator)
     head, about = _new_head(stage.task, data.labels, backbone, generator)
     adapters = {
         tag: read_adapter(context.inputs[need], backbone) for tag, need in stage.over.items()
@@ -71,10 +75,10 @@ def train_task(stage: TrainTask, *, context: StageContext) -> None:
         head=head,
         pooling=about.pooling,
     )
-    _fit(
-        model, about, data, stage.task, stage.training, context, {"adapter": adapter, "head": head}
-    )
-    write_adapter(context.out, adapter, backbone)
+    learnt: dict[str, Part] = {"adapter": adapter, "head": head}
+    _fit(model, about, data, stage, context, learnt, cycle=stage.cycle)
+    merged = adapter.merged() if isinstance(adapter, Experts) else adapter
+    write_adapter(context.out, merged, backbone)
     write_head(context.out, head, about)
 
 
@@ -107,7 +111,7 @@ def train_composition(stage: TrainComposition, *, context: StageContext) -> None
         pooling=about.pooling,
     )
     learnt: dict[str, Part] = {"head": head} if owned is None else {"owned": owned, "head": head}
-    _fit(model, about, data, stage.task, stage.training, context, learnt)
+    _fit(model, about, data, stage, context, learnt)
     if owned is not None and described is not None:
         write_owned(context.out, owned, described)
     write_head(context.out, head, about)
@@ -126,16 +130,18 @@ def describe_owned(
     )
     wanted = stage.train_norm
     if wanted is None:
-        wanted = has_top_norm and any(one.shape.train_norm for one in adapters.values())
+        wanted = has_top_norm and any(trains_norm(one.shape) for one in adapters.values())
     if not mixers and not wanted:
         return None
-    placements: set[Placement] = {adapter.shape.placement for adapter in adapters.values()}
+    placements: set[Placement] = {
+        one.shape.placement for one in adapters.values() if isinstance(one.shape, BottleneckShape)
+    }
     return CompositionFile(
         size=backbone.size,
         body=backbone.fingerprints.body,
         mixers=mixers,
         train_norm=wanted,
-        placement="pfeiffer" if placements == {"pfeiffer"} else "houlsby",
+        placement=joint_placement(placements),
     )
 
 
@@ -163,18 +169,24 @@ def _fit(
     model: ComposedModel,
     about: HeadFile,
     data: TaskData,
-    task: TaskSettings,
-    training: Training,
+    stage: TrainTask | TrainComposition,
     context: StageContext,
     learnt: Mapping[str, Part],
+    *,
+    cycle: Sequence[str] = (),
 ) -> None:
     """Run the loop over what is learnt, and write `training.json`."""
-    backbone = model.backbone
-    model.to(backbone.word_embeddings.weight.device)
-    by_language = holds_language(model.composition)
+    backbone, task, training = model.backbone, stage.task, stage.training
+    device = backbone.word_embeddings.weight.device
+    model.to(device)
+    adapter, by_language = learnt.get("adapter"), holds_language(model.composition)
 
     def loss(batch: Batch) -> Tensor:
-        logits = model(batch.tensors, language=batch.language if by_language else None)
+        language = batch.language if by_language else None
+        if isinstance(adapter, Experts):
+            answer = partial(model, batch.tensors, language=language)
+            return routed_loss(adapter, answer, batch, type=task.type, seed=training.seed)
+        logits = model(batch.tensors, language=language)
         penalty = fusion_penalty(model.owned, training.fusion_regularizer)
         return task_loss(task.type, logits, batch.tensors["labels"]) + penalty
 
@@ -183,23 +195,47 @@ def _fit(
         for part in learnt.values():
             part.train(active)
 
+    epochs = _epochs(data, stage, backbone, by_language=by_language, cycle=cycle)
     job = Job(
         parameters=named_parameters(learnt),
         set_training=set_training,
-        epochs=data.training.epochs(training, pad_id=backbone.pad_id, by_language=by_language),
+        epochs=epochs,
         loss=loss,
-        score=lambda: _validate(model, about, data, task, by_language=by_language),
+        score=lambda: _validate(model, about, data, task, cycle=cycle),
+        decide=masking(adapter, loss=loss, epoch=epochs[0], seed=training.seed, device=device),
     )
     trained = train(job, training, context)
     backbone.set_dropout(active=False)
-    counted = sum(parameter.numel() for parameter in job.parameters.values())
-    TrainingFile(
+    counted = sum(part.count() for part in learnt.values())
+    _training_file(trained, data, counted, training.seed).write(context.out / "training.json")
+
+
+def _training_file(trained: Trained, data: TaskData, counted: int, seed: int) -> TrainingFile:
+    return TrainingFile(
         **asdict(trained),
         trainable_parameters=counted,
-        seed=training.seed,
+        seed=seed,
         training_examples=len(data.training.rows),
         validation_examples=len(data.validation.rows),
-    ).write(context.out / "training.json")
+    )
+
+
+def _epochs(
+    data: TaskData,
+    stage: TrainTask | TrainComposition,
+    backbone: Backbone,
+    *,
+    by_language: bool,
+    cycle: Sequence[str],
+) -> list[Epoch]:
+    """Plan the batches: of one language each where they take its adapter, mixed in a cycle."""
+    return data.training.epochs(
+        stage.training,
+        pad_id=backbone.pad_id,
+        by_language=by_language and not cycle,
+        cycle=cycle,
+        temperature=stage.data.temperature,
+    )
 
 
 def named_parameters(learnt: Mapping[str, Part]) -> dict[str, Parameter]:
@@ -217,15 +253,23 @@ def _validate(
     data: TaskData,
     task: TaskSettings,
     *,
-    by_language: bool,
+    cycle: Sequence[str],
 ) -> float:
+    """Score the validation split; in a cycle its examples take the adapters in turn as well.
+
+    So no language's labels are needed but those of the sources, and each example counts once.
+    """
     predictor = Predictor(model, about, encoder_for(model.backbone))
     split = data.validation
-    chosen: list[str | None] = [*sorted(set(split.languages))] if by_language else [None]
+    adapters: Sequence[str | None] = [None] * len(split.rows)
+    if cycle:
+        adapters = [cycle[place % len(cycle)] for place in range(len(split.rows))]
+    elif holds_language(model.composition):
+        adapters = split.languages
     predictions: list[Value] = []
     gold: list[Value] = []
-    for language in chosen:
-        at = [i for i, tag in enumerate(split.languages) if language in (None, tag)]
+    for language in sorted(set(adapters), key=str):
+        at = [place for place, one in enumerate(adapters) if one == language]
         examples = [split.examples[index] for index in at]
         rows = [split.rows[index] for index in at]
         predictions += [

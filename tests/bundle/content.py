@@ -21,6 +21,7 @@ from composer.bundle.records import (
     SelfTest,
     SelfTestCase,
 )
+from composer.bundle.sparse import parameter_count
 from composer.bundle.writer import NewPart, write_bundle
 
 SIZE, LAYERS = 4, 2
@@ -170,7 +171,8 @@ def put_part(folder: Path, name: str, data: bytes, tensors: dict[str, str] | Non
         record.update(bytes=len(data), sha256=sha256(data).hexdigest())
         if tensors is not None:
             types = [TensorType.parse(text) for text in tensors.values()]
-            record.update(tensors=tensors, parameters=sum(one.elements for one in types))
+            count = parameter_count(dict(zip(tensors, types, strict=True)))
+            record.update(tensors=tensors, parameters=count)
 
     change_manifest(folder, change)
 

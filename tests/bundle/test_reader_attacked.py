@@ -190,7 +190,14 @@ CONFIGS = {
     "nothing": (put("parts", "domain", "config", value={}), "discriminator 'kind'"),
     "kind of another": (config("domain", kind="madapter"), "kind: 'madapter', not 'bottleneck'"),
     "kind of none": (config("domain", kind="x\x1b[2J"), r"'x\\x1b\[2J'"),
-    "not built": (put("parts", "domain", "config", value={"kind": "lora"}), "not yet: 'lora'"),
+    "kind of no part": (
+        put("parts", "domain", "config", value={"kind": "adamix"}),
+        "a part cannot be of the kind 'adamix'",
+    ),
+    "kind of other tensors": (
+        put("parts", "domain", "config", value={"kind": "lora", "rank": 2}),
+        "kind: 'lora', not 'bottleneck'",
+    ),
     "unknown key": (config("domain", wide=2), "wide: Extra inputs"),
     "width": (config("domain", width=3), r"'0.attention.down' has the shape \[2, 4\], not \[3, 4"),
     "width of terabytes": (config("domain", width=2**40), "width: Input should be less than"),
@@ -201,7 +208,11 @@ CONFIGS = {
     ),
     "a factor for each layer": (
         config("domain", width=None, reduction_factor={"0": 2.0}),
-        "reduction_factor: not yet",
+        r"'1.attention.down' has the shape \[2, 4\], not \[0, 4\]",
+    ),
+    "factors of no layer": (
+        config("domain", width=None, reduction_factor={}),
+        "reduction_factor: .*Input should be a valid number",
     ),
     "placement": (config("domain", placement="pfeiffer"), "tensor '0.attention.* is left over"),
     "middle layers": (config("intent", middle_layers=2), "'0.attention.middle.1' is missing"),
@@ -211,11 +222,19 @@ CONFIGS = {
     "no bias": (config("domain", bias=False), "_bias' is left over"),
     "left out": (config("domain", leave_out=[1]), "tensor '1.* is left over"),
     "non-linearity": (config("domain", non_linearity="exec"), "non_linearity: Input should be"),
-    "learned scaling": (config("domain", scaling="learned"), "scaling: not yet: 'learned'"),
+    "learned scaling": (config("domain", scaling="learned"), "'0.attention.scaling' is missing"),
     "scaling that is a list": (config("domain", scaling=[1]), "scaling.*: Input should be"),
-    "parallel": (config("domain", form="parallel"), "form: not yet: 'parallel'"),
+    "form": (config("domain", form="sideways"), "form: Input should be 'sequential' or 'parallel'"),
+    "attention": (config("domain", placement="after-attention"), "tensor '0.output.* is left over"),
     "invertible": (config("domain", invertible=True), "tensor 'embeddings.f_down' is missing"),
-    "sparse": (config("domain", sparsity={"method": "snip"}), "sparsity: not yet"),
+    "sparse": (
+        config("domain", sparsity={"method": "snip"}),
+        "'0.attention.down' is dense, and the adapter is sparse",
+    ),
+    "sparse to nothing": (
+        config("domain", sparsity={"method": "snip", "ratio": 1.0}),
+        "sparsity: ratio: Input should be less than 1",
+    ),
 }
 
 

@@ -54,6 +54,7 @@ bundles:
   home: {compositions: [intent, few-shot]}
 profiles:
   smoke: {training: {epochs: 1}}
+leakage: {near: 1} # all sentences here are of one pattern
 """
 STAGES = [
     "task/intent",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from composer.engine.manifest import read_manifest
-from composer.engine.refs import resolve
-from composer.engine.store import Store
+from composer.engine.storage.manifest import read_manifest
+from composer.engine.storage.refs import resolve
+from composer.engine.storage.store import Store
 from tests.cli.projects import STORE, well
 from tests.cli.terminal import composer
 

@@ -35,9 +35,7 @@ NAMES = [
 
 VALUES = [
     ((*TRAIN, "--type", "text-clasification"), "did you mean 'text-classification'"),
-    ((*TRAIN, "--type", "multi-label-classification"), "not yet: several labels a text"),
     ((*TRAIN, "--adapter", "madaptr"), "did you mean 'madapter'"),
-    ((*TRAIN, "--adapter", "lora"), "not yet: 'lora' adapters; use 'bottleneck' or 'madapter'"),
     ((*TRAIN, "--language", "english"), "must be a language tag such as 'de' or 'zh-CN'"),
     ((*TRAIN, "--labels", "on,on"), r"tasks\.own\.labels\[1\]: 'on' is given twice"),
     ((*TRAIN, "--labels", "on"), "a classifier needs two labels, and 'on' is all there is"),

@@ -13,9 +13,9 @@ RECIPE = "recipes/assistant/quickstart.yaml"
 MOST = {
     "--help": 145,
     "samples list": 245,
-    f"check {RECIPE}": 380,
-    f"plan {RECIPE}": 405,
-    f"status {RECIPE}": 405,
+    f"check {RECIPE}": 415,
+    f"plan {RECIPE}": 450,
+    f"status {RECIPE}": 450,
 }
 NEVER = {"torch", "transformers", "adapters", "datasets", "accelerate", "sklearn", "scipy", "onnx"}
 CODE = """

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from composer.engine.store import Store
+from composer.engine.storage.store import Store
 from tests.cli.projects import STORE
 from tests.cli.test_stopping import INTERVAL, TRAININGS, objects, steps_of
 from tests.killing import kill_at_write, tell_every_step

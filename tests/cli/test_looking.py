@@ -34,6 +34,17 @@ def test_why_names_the_line_of_the_recipe(ran: Path):
     assert "bundle/home" in told["needed_by"]
 
 
+def test_why_says_once_that_a_stage_was_never_made(fresh: Path):
+    lines = well(fresh, "why", "home.yaml", "few-shot").out.splitlines()
+    assert lines[:4] == [
+        "composition/few-shot: to be run",
+        "  never made",
+        "    of task/intent, task/domain, composition/few-shot",
+        "",
+    ]
+    assert "\n".join(lines).count("never made") == 1
+
+
 def test_why_of_what_is_done_says_so(run_project: Path):
     lines = well(run_project, "why", "home.yaml", "task/intent").out.splitlines()
     assert re.match(r"task/intent: done, its result is [0-9a-f]{12}; ", lines[0])

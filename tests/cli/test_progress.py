@@ -9,7 +9,7 @@ from rich.live import Live
 from composer.cli import progress
 from composer.cli.logs import WarningHandler
 from composer.cli.progress import ProgressView
-from composer.engine.events import Event, EventKind
+from composer.engine.running.events import Event, EventKind
 from composer.train.context import Progress
 
 STAGE = "task/intent"

@@ -139,12 +139,14 @@ def test_planning_twice_says_the_same(name: str, request: pytest.FixtureRequest)
 
 def test_a_plan_as_json_is_complete(fresh: Path):
     planned = well(fresh, "plan", "home.yaml", "--json").json
-    assert set(planned) == {"precision", "recipe", "stages", "versions", "warnings"}
+    keys = {"language_head", "precision", "recipe", "stages", "versions", "warnings"}
+    assert set(planned) == keys
     assert [stage["name"] for stage in planned["stages"]] == STAGES
     for stage in planned["stages"]:
         assert set(stage) == {
             *("bytes", "changes", "key", "memory", "name", "needs", "reasons"),
             *("seconds", "seconds_from", "state", "total_parameters", "trainable_parameters"),
+            "trained",
         }
         assert re.fullmatch("[0-9a-f]{64}", stage["key"])
         assert set(stage["needs"]) <= set(STAGES)
@@ -181,7 +183,10 @@ def test_a_run_again_makes_nothing_and_says_so(ran: Path):
 
 def test_a_run_as_json_is_complete(ran: Path):
     told = well(ran, "run", "home.yaml", "--json").json
-    assert set(told) == {"bundles", "made", "recipe", "scores", "stages", "trained"}
+    assert set(told) == {
+        *("bundles", "comparisons", "language_losses"),
+        *("made", "recipe", "scores", "stages", "trained"),
+    }
     planned = well(ran, "plan", "home.yaml", "--json").json["stages"]
     assert told["stages"] == {stage["name"]: stage["key"] for stage in planned}
     assert told["made"] == []

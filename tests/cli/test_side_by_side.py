@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from composer.engine.event_log import read_events
+from composer.engine.running.event_log import read_events
 from tests.cli.projects import STAGES, STORE
 from tests.cli.terminal import composer
 from tests.cli.test_killed import assert_clean
@@ -106,4 +106,4 @@ def test_one_of_several_launched_processes_is_refused(ran: Path, monkeypatch: py
     outcome = composer(ran, "run", "home.yaml")
     assert outcome.status == 2
     assert "this is one of 2 processes of a launcher (accelerate launch" in outcome.err
-    assert "composer run --jobs N" in outcome.err
+    assert "--set training.processes=2" in outcome.err

@@ -97,11 +97,11 @@ def stopped(run: Warm, number: signal.Signals) -> str:
 GOES_ON = "run the same command again to go on from there"
 # Where a run can be for long -> the stage it is in, and how many are done by then.
 PLACES = {
-    "composer.engine.making:backbone_folder": ("task/intent", 0),
+    "composer.engine.running.making:backbone_folder": ("task/intent", 0),
     "composer.train.setup:open_backbone": ("task/intent", 0),
     "composer.train.labelled:read_examples": ("task/intent", 0),
     "composer.data.encode:Encoder._encode": ("task/intent", 0),
-    "composer.engine.store:write_manifest": ("task/intent", 0),
+    "composer.engine.storage.store:write_manifest": ("task/intent", 0),
     "composer.train.evaluation:all_scores": ("evaluation/all/intent/en", 1),
     "composer.train.exporting:write_bundle": ("bundle/home", 7),
 }
@@ -137,7 +137,7 @@ def test_a_signal_in_a_training_repeats_no_step(project: Path, kind: str, number
     run.wait_for(": step 3/")
     said = re.fullmatch(
         r"composer: stopped at step (\d+) of (\d+); a checkpoint is written\. Run the same "
-        r"command again to go on from here \(0 of 1 stages are done\)",
+        r"command again to go on from here \(0 of [12] stages are done\)",
         stopped(run, number),
     )
     assert said, run.err

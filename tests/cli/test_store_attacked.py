@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from composer.engine.events import RunOptions
-from composer.engine.plan import make_plan
-from composer.engine.run import run_stages
-from composer.engine.store import Store
-from composer.engine.wanted import wanted_of
+from composer.engine.planning.plan import make_plan
+from composer.engine.planning.wanted import wanted_of
+from composer.engine.running.events import RunOptions
+from composer.engine.running.run import run_stages
+from composer.engine.storage.store import Store
 from composer.errors import BackboneError, DataError
 from composer.recipe.reader import read_recipe
 from tests.cli.projects import COMMANDS, STAGES, STORE, well

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from composer.engine.backbones import backbone_facts
+from composer.engine.planning.backbones import backbone_facts
 from composer.errors import RecipeError
 from composer.recipe.reader import read_recipe
 from composer.recipe.schema import FolderBackbone

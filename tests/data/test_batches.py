@@ -142,3 +142,30 @@ def test_every_row_needs_its_label():
 
 def test_no_rows_make_an_empty_array():
     assert pad([], 0).shape == (0, 0)
+
+
+@given(lengths_lists, st.integers(1, 20), st.integers(0, 9), st.booleans())
+def test_batches_of_examples_have_exactly_so_many_but_for_one(
+    lengths: list[int], examples: int, seed: int, shuffle: bool
+):
+    plan = batch_plan(lengths, batch_tokens=16, batch_examples=examples, seed=seed, shuffle=shuffle)
+    assert sorted(index for batch in plan for index in batch) == list(range(len(lengths)))
+    sizes = sorted(map(len, plan), reverse=True)
+    whole, left = divmod(len(lengths), examples)
+    assert sizes == [examples] * whole + ([left] if left else [])
+
+
+def test_batches_of_examples_are_drawn_whatever_the_lengths_are():
+    lengths = some_lengths(400)
+    plans = [batch_plan(lengths, batch_tokens=16, batch_examples=8, epoch=e) for e in (0, 1)]
+    assert plans[0] != plans[1]
+    means = [np.mean([lengths[index] for index in batch]) for batch in plans[0]]
+    assert max(means) < 2 * np.mean(lengths)  # sorted by length, the longest would be together
+    assert plans[0] == batch_plan(lengths, batch_tokens=999, batch_examples=8)
+
+
+def test_a_batch_of_examples_has_one_group_only():
+    groups = ["de", "en", "en", "de", "en", "en"]
+    plan = batch_plan([3] * 6, batch_tokens=16, batch_examples=4, groups=groups)
+    assert sorted(len(batch) for batch in plan) == [2, 4]
+    assert all(len({groups[index] for index in batch}) == 1 for batch in plan)

@@ -9,6 +9,7 @@ from composer.errors import DataError
 from composer.recipe.schema import (
     Columns,
     HubData,
+    HubSplits,
     Split,
     TaskType,
 )
@@ -86,6 +87,58 @@ def test_a_split_that_the_hub_lacks_is_held_out(on_the_hub: Hub):
     data = datasets.Dataset.from_dict({"text": texts, "label": ["x", "y"] * 250})
     on_the_hub({"train": data})
     assert 30 < len(read_hub(hub(), "validation")) < 70
+
+
+def halves() -> object:
+    """Give a data set whose classes are numbers with names, in splits of its own names."""
+    import datasets
+
+    features = datasets.Features(
+        {"a": datasets.Value("string"), "b": datasets.Value("string"),
+         "label": datasets.ClassLabel(names=["other", "same"])}
+    )  # fmt: skip
+
+    def rows(name: str, count: int, label: int | None) -> object:
+        numbers = range(count)
+        labels = [number % 2 if label is None else label for number in numbers]
+        texts = [f"{name} {number}" for number in numbers]
+        values = {"a": texts, "b": [f"{one}, too" for one in texts], "label": labels}
+        return datasets.Dataset.from_dict(values, features=features)
+
+    # the labels of a hidden test set are -1, as on GLUE
+    return {"learn": rows("l", 1000, None), "dev": rows("d", 20, None), "test": rows("t", 9, -1)}
+
+
+def with_splits(**splits: object) -> HubData:
+    return hub(text="a", pair="b").model_copy(update={"splits": HubSplits(**splits)})  # type: ignore[arg-type]
+
+
+def test_splits_are_read_by_the_names_they_have_there(on_the_hub: Hub):
+    on_the_hub(halves())
+    source = with_splits(train="learn", validation=0.1, test="dev")
+    train, validation, test = (read_hub(source, one) for one in ("train", "validation", "test"))
+    assert (len(train) + len(validation), len(test)) == (1000, 20)
+    assert 80 < len(validation) < 120
+    assert not {one.text for one in train} & {one.text for one in validation}
+    first = test[1]
+    assert (first.text, first.pair, first.label) == ("d 1", "d 1, too", "same")
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(0.02, 5, 40), (0.5, 440, 560)])
+def test_a_share_is_held_out_of_training(on_the_hub: Hub, share: float, least: int, most: int):
+    on_the_hub(halves())
+    source = with_splits(train="learn", validation=share, test="dev")
+    assert least < len(read_hub(source, "validation")) < most
+
+
+def test_a_split_that_is_named_and_not_there_is_refused(on_the_hub: Hub):
+    on_the_hub(halves())
+    source = with_splits(train="train", test="dve")
+    with pytest.raises(DataError) as caught:
+        read_hub(source, "train")
+    assert [fault.message for fault in caught.value.faults] == [
+        f"has no split called {name!r}; there is: learn, dev, test" for name in ("train", "dve")
+    ]
 
 
 def test_another_commit_out_of_the_cache_is_refused(on_the_hub: Hub):

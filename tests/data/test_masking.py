@@ -91,3 +91,61 @@ def test_what_is_given_is_not_changed():
     before = ids.copy()
     mask(ids, special)
     assert (ids == before).all()
+
+
+def words_batch() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ids, special = long_batch()
+    continues = (seeded(7).random(ids.shape) < 0.4).astype(np.int64)
+    continues[special == 1] = 0
+    continues[:, 1] = 0
+    return ids, special, continues
+
+
+def words_of(continues: np.ndarray) -> np.ndarray:
+    return np.cumsum(continues == 0).reshape(continues.shape)
+
+
+def test_all_pieces_of_a_word_are_hidden_or_none():
+    ids, special, continues = words_batch()
+    _, labels = mask_tokens(
+        ids, special, mask_id=MASK, vocabulary=VOCABULARY, rng=seeded(1), continues=continues
+    )
+    chosen, word = labels != IGNORED, words_of(continues)
+    share = np.bincount(word.ravel(), weights=chosen.ravel()) / np.bincount(word.ravel()).clip(1)
+    assert set(np.unique(share)) == {0.0, 1.0}
+    assert chosen[special == 0].mean() == pytest.approx(0.15, abs=0.01)
+
+
+def test_a_word_with_a_piece_that_may_not_be_hidden_is_not_hidden():
+    ids, special, continues = words_batch()
+    barred = special.copy()
+    barred[:, 5] = 1
+    _, labels = mask_tokens(
+        ids, barred, mask_id=MASK, vocabulary=VOCABULARY, rng=seeded(1), continues=continues
+    )
+    word = words_of(continues)
+    touched = np.isin(word, word[:, 5])
+    assert not (labels[touched] != IGNORED).any()
+
+
+def test_a_short_row_has_one_hidden_word():
+    ids, special = np.array([[1, 20, 30, 40, 2]]), np.array([[1, 0, 0, 0, 1]])
+    found = set()
+    for seed in range(30):
+        _, labels = mask_tokens(
+            ids, special, mask_id=MASK, vocabulary=VOCABULARY, rng=seeded(seed), share=1e-9,
+            continues=np.array([[0, 0, 1, 0, 0]]),
+        )  # fmt: skip
+        found.add(tuple(np.flatnonzero(labels[0] != IGNORED)))
+    assert found == {(1, 2), (3,)}
+
+
+def test_words_of_one_piece_are_hidden_as_tokens_are():
+    ids, special = long_batch()
+    plain = mask(ids, special, rng=seeded(3))
+    same = mask_tokens(
+        ids, special, mask_id=MASK, vocabulary=VOCABULARY, rng=seeded(3),
+        continues=np.zeros_like(ids),
+    )  # fmt: skip
+    assert (plain[0] == same[0]).all()
+    assert (plain[1] == same[1]).all()

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from composer.data.examples import Example, Span
-from composer.errors import DataError, NotYetError
+from composer.errors import DataError
 from tests.data.files import faults_of, found, read, write
 
 LABELS = ["NA", "None", "null", "007", "1.0", "true", "1e5", "nan", "-", "ünï"]
@@ -279,9 +279,3 @@ def test_plain_text_files_hold_no_labels(tmp_path: Path):
     write(tmp_path, "a.txt", "hi\n")
     with pytest.raises(DataError, match=r"a\.txt: plain text has no labels; regression reads"):
         read(tmp_path, "a.txt", type="regression")
-
-
-def test_several_labels_a_text_are_not_read_yet(tmp_path: Path):
-    write(tmp_path, "a.csv", "text,label\na,x\n")
-    with pytest.raises(NotYetError, match="multi-label"):
-        read(tmp_path, "a.csv", type="multi-label-classification")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from composer.data.examples import Example, Span
 from composer.data.tasks import check_examples, choose_examples, label_set
-from composer.errors import DataError, NotYetError
+from composer.errors import DataError
 from composer.recipe.schema import Split, TaskType
 
 LABELS = ("HassTurnOff", "HassTurnOn", "name")
@@ -156,11 +156,6 @@ def test_an_example_without_a_place_is_named_by_its_number():
 
 def test_plain_text_needs_no_labels():
     check_examples([Example(text="hi")], type=None, labels=(), split="train")
-
-
-def test_several_labels_a_text_are_not_checked_yet():
-    with pytest.raises(NotYetError, match="multi-label"):
-        faults_of(a_class(), type="multi-label-classification")
 
 
 def test_ten_thousand_labels_and_as_many_faults_end_soon():

@@ -22,7 +22,6 @@ from tests.bundle.content import change_manifest
 from tests.device.homes import Task, change_weights, put_file, write_home
 from tests.tiny import SENTENCES, write_tiny_backbone
 
-FLIPS = 1000
 GRAPH = "graph.onnx"
 
 
@@ -51,17 +50,21 @@ def change_graph(folder: Path, change: Callable[[ModelProto], object]) -> None:
     put_file(folder, GRAPH, model.SerializeToString(deterministic=True))
 
 
-def test_none_of_1000_changed_bytes_is_accepted_in_a_folder_and_in_a_zip(
-    attacked: Path, tmp_path: Path
+@pytest.mark.parametrize("flips", [1000, pytest.param(4000, marks=pytest.mark.slow)])
+def test_no_changed_byte_of_any_file_is_accepted_in_a_folder_and_in_a_zip(
+    attacked: Path, tmp_path: Path, flips: int
 ):
     from composer.bundle.writer import pack_bundle
 
     zipped, chance, accepted, tried = tmp_path / "home.zip", random.Random(7), [], 0
     pack_bundle(attacked, zipped)
-    files = [attacked / name for name in (GRAPH, WEIGHTS, "manifest.json")]
-    for path in (*files, zipped):
+    files = [path for path in sorted(attacked.rglob("*")) if path.is_file()]
+    assert {attacked / GRAPH, attacked / WEIGHTS} < {*files}
+    share, more = divmod(flips // 2, len(files))
+    counts = {path: share + (number < more) for number, path in enumerate(files)}
+    for path, count in {**counts, zipped: flips // 2}.items():
         whole, opened = path.read_bytes(), zipped if path == zipped else attacked
-        for at in np.linspace(0, len(whole) - 1, FLIPS // 4, dtype=int).tolist():
+        for at in np.linspace(0, len(whole) - 1, count, dtype=int).tolist():
             data = bytearray(whole)
             data[at] ^= chance.randrange(1, 256)
             path.write_bytes(data)
@@ -73,7 +76,7 @@ def test_none_of_1000_changed_bytes_is_accepted_in_a_folder_and_in_a_zip(
             accepted.append((path.name, at))
         path.write_bytes(whole)
         Bundle.open(opened, threads=1).use("one")
-    assert (tried, accepted) == (FLIPS, [])
+    assert (tried, accepted) == (flips, [])
 
 
 def rename_input(model: ModelProto) -> None:

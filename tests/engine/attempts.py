@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from composer.engine.events import RunOptions
-from composer.engine.plan import make_plan
-from composer.engine.refs import all_refs
-from composer.engine.run import run_stages
-from composer.engine.store import Store
-from composer.engine.wanted import wanted_of
+from composer.engine.planning.plan import make_plan
+from composer.engine.planning.wanted import wanted_of
+from composer.engine.running.events import RunOptions
+from composer.engine.running.run import run_stages
+from composer.engine.storage.refs import all_refs
+from composer.engine.storage.store import Store
 from composer.errors import StoreError
 from composer.recipe.reader import read_recipe
 from composer.recipe.stages import Stage
 from composer.train.context import StageContext
 from tests.engine.fakes import FakeRunners
-from tests.engine.test_plan import ALL
+from tests.engine.planning.test_plan import ALL
 
 During = Callable[[Stage, StageContext], object]
 

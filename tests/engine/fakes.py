@@ -8,7 +8,7 @@ import numpy as np
 
 from composer.bundle.files import write_json
 from composer.bundle.tensors import write_tensors
-from composer.engine.making import Runner
+from composer.engine.running.runners import Runner
 from composer.recipe.stages import (
     Evaluate,
     Export,
@@ -31,7 +31,7 @@ data:
   intent: {source: files, path: intent.csv}
   domain: {source: files, path: domain.csv}
 training: {epochs: 1, learning_rate: 1.0e-3}
-languages: {members: [en, de], data: text, adapter: language}
+languages: {members: [en, de], head: own, data: text, adapter: language}
 tasks:
   intent: {type: text-classification, data: intent, languages: [en], adapter: task}
   domain:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from composer.engine.remote import Entry, Remote, open_remote
-from composer.engine.shared import SharedStore
-from composer.engine.store import Store
+from composer.engine.storage.remote import Entry, Remote, open_remote
+from composer.engine.storage.shared import SharedStore
+from composer.engine.storage.store import Store
 
 KEY, OTHER = "0a" * 32, "0b" * 32
 EXPIRY = 0.3  # seconds; long enough for a beat every 50 ms

@@ -12,12 +12,13 @@ from typing import get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from composer.engine.events import RunOptions
-from composer.engine.plan import Plan, make_plan
-from composer.engine.run import run_stages
-from composer.engine.store import Store
-from composer.engine.wanted import wanted_of
+from composer.engine.planning.plan import Plan, make_plan
+from composer.engine.planning.wanted import wanted_of
+from composer.engine.running.events import RunOptions
+from composer.engine.running.run import run_stages
+from composer.engine.storage.store import Store
 from composer.model.version import ARITHMETIC
+from composer.recipe.adapters import AdapterShape
 from composer.recipe.reader import read_recipe
 from composer.recipe.schema import Recipe
 from tests.engine.fakes import FakeRunners, write_backbone
@@ -36,7 +37,7 @@ data:
   domain: {source: files, path: domain.csv}
   more: {source: files, path: more.csv}
 training: {epochs: 2, learning_rate: 1.0e-3}
-languages: {members: {en: {}, de: {}}, data: text, adapter: language}
+languages: {members: {en: {}, de: {}}, head: own, data: text, adapter: language}
 tasks:
   intent: {type: text-classification, data: intent, languages: [en], adapter: task}
   domain:
@@ -54,7 +55,7 @@ bundles:
 profiles:
   smoke: {training: {epochs: 1}}
 """
-EN, DE = "language/en", "language/de"
+EN, DE, HEAD = "language/en", "language/de", "language-head/shared"
 INTENT, DOMAIN, FEW = "task/intent", "task/domain", "composition/few-shot"
 FAR_EN, FAR_DE, NEAR = (
     "evaluation/far/few-shot/en",
@@ -141,6 +142,7 @@ NOTHING = [
     Edit("ComposedOf.task",
          {"$language > fuse(intent, domain)": '"$language>fuse(intent,domain)"'}),
     Edit("FolderBackbone.precision", {"precision: float32": "precision: auto"}),
+    Edit("Recipe.leakage Leakage.exact Leakage.near", changes=("leakage={exact: 1, near: 1}",)),
     Edit("Member.adapter", {"en: {}": "en: {adapter: language}"}),
     Edit("Member.data", {"en: {}": "en: {data: text}"}),
     Edit("Recipe.include",
@@ -152,6 +154,7 @@ NOTHING = [
 AGAIN = [
     training("epochs", "3", "2"),
     training("batch_tokens", "2048", "1024"),
+    training("batch_examples", "8", "absent"),
     training("learning_rate", "0.5", "0.001"),
     training("head_learning_rate", "0.5", "null"),
     training("warmup", "0.5", "0.1"),
@@ -163,6 +166,7 @@ AGAIN = [
     training("fusion_regularizer", "0.5", "0.01", trained={FEW}),
     training("seed", "14", "13"),
     training("threads", "1", "2"),
+    training("processes", "3", "absent"),
     Edit("_Bottleneck.placement", changes=("adapters.language.placement=pfeiffer",),
          anew=USES_EN | USES_DE,
          reasons=same({EN, DE}, 'adapters.language.placement: "houlsby" -> "pfeiffer"')),
@@ -171,6 +175,15 @@ AGAIN = [
     shape("bias", "false", "true"),
     shape("dropout", "0.5", "0.0"),
     shape("scaling", "0.5", "1.0"),
+    Edit("_Bottleneck.form", changes=("adapters.language.form=parallel",), anew=USES_EN | USES_DE,
+         reasons=same({EN, DE}, 'adapters.language.form: "sequential" -> "parallel"')),
+    shape("init", "xavier", '"normal"'),
+    Edit("_Bottleneck.sparsity Sparsity.method Sparsity.ratio",
+         changes=("adapters.task.sparsity={method: random, ratio: 0.5}",), anew=USES_INTENT,
+         reasons={INTENT: "adapters.task.sparsity"}),
+    Edit("AdaMix.kind AdaMix.experts",
+         {"kind: madapter, width: 4": "kind: adamix, width: 4, experts: 2"}, USES_INTENT,
+         {INTENT: 'adapters.task.kind: "madapter" -> "adamix"'}),
     Edit("_Bottleneck.reduction_factor", {"width: 4": "reduction_factor: 4"}, USES_INTENT,
          {INTENT: "adapters.task.reduction_factor: null -> 4.0"}),
     Edit("_Bottleneck.leave_out", changes=("adapters.task.leave_out=[0]",), anew=USES_INTENT,
@@ -205,6 +218,19 @@ AGAIN = [
          USES_INTENT, {INTENT: 'tasks.intent.languages: ["en"] -> ["en", "de"]'}),
     Edit("Task.over", {"over: $language}": "}"}, USES_DOMAIN,
          {DOMAIN: "language/en is not used any more"}),
+    Edit("Task.cycle", {"over: $language": "cycle: [en, de]"}, USES_DOMAIN,
+         {DOMAIN: 'tasks.domain.cycle: absent -> ["en", "de"]'}),
+    Edit("Task.temperature",
+         {"data: intent, languages: [en]": "data: intent, temperature: 2.0, languages: [en, de]"},
+         USES_INTENT, {INTENT: "tasks.intent.temperature: absent -> 2.0"}),
+    Edit("CompositionTraining.temperature",
+         {"[en], examples: 20": "[en, de], temperature: 2.0, examples: 20"}, USES_FEW,
+         {FEW: "compositions.few-shot.train.temperature: absent -> 2.0"}),
+    Edit("Languages.proxies",
+         {"data: text, adapter": "proxies: {nl: {de: 0.5, en: 0.5}}, data: text, adapter",
+          "far: {compositions: [few-shot], languages: [en, de]}":
+          "far: {compositions: [few-shot], languages: [en, de, nl]}"},
+         {"evaluation/far/few-shot/nl"}, {"evaluation/far/few-shot/nl": "never made"}),
     Edit("Task.examples", changes=("tasks.intent.examples=9",), anew=USES_INTENT,
          reasons={INTENT: "tasks.intent.examples: null -> 9"}),
     Edit("Task.labels", changes=("tasks.intent.labels=[a, b]",), anew=USES_INTENT,
@@ -229,8 +255,23 @@ AGAIN = [
          {"data: text, adapter": "data: words, adapter",
           "data:\n": "data:\n  words: {source: files, path: words/$language.txt}\n"},
          USES_EN | USES_DE, same({EN, DE}, "the content of data.words: ")),
+    Edit("Languages.pack_tokens", {"head: own": "head: own, pack_tokens: 16"}, USES_EN | USES_DE,
+         same({EN, DE}, "languages.pack_tokens: absent -> 16")),
+    Edit("Languages.whole_words", {"head: own": "head: own, whole_words: true"},
+         USES_EN | USES_DE, same({EN, DE}, "languages.whole_words: absent -> true")),
+    Edit("Languages.head LanguageHead.languages LanguageHead.training",
+         {"head: own": "head: {languages: [en], training: {seed: 5}}"},
+         {HEAD, *USES_EN, *USES_DE},
+         {HEAD: "never made", **same({EN, DE}, "language-head/shared is made anew")}),
+    Edit("Languages.losses TextLosses.languages TextLosses.adapters TextLosses.split",
+         {"head: own": "losses: {languages: [en], adapters: [de], split: validation}"},
+         {HEAD, *USES_EN, *USES_DE, "language-loss/none/en", "language-loss/de/en"},
+         {"language-loss/de/en": "never made"}),
     Edit("Languages.adapter", {"data: text, adapter: language": "data: text, adapter: plain"},
          USES_EN | USES_DE, same({EN, DE}, "adapters.plain.width: 2 -> 3")),
+    Edit("Evaluation.without_language", {"far: {": "far: {without_language: true, "},
+         {f"evaluation/far/few-shot.without-language/{tag}" for tag in ("en", "de")},
+         {"evaluation/far/few-shot.without-language/de": "never made"}),
     Edit("Evaluation.split", {"far: {compositions": "far: {split: validation, compositions"},
          {FAR_EN, FAR_DE, BUNDLE}, same({FAR_EN, FAR_DE},
                                         'evaluations.far.split: "test" -> "validation"')),
@@ -264,6 +305,8 @@ AGAIN = [
          reasons=same(TRAINED, "backbone.max_tokens: null -> 16")),
     Edit("FileData.truncate", changes=("data.domain.truncate=true",), anew=USES_DOMAIN,
          reasons={DOMAIN: "data.domain.truncate: false -> true"}),
+    Edit("FileData.label", changes=("data.domain.label=domain",), anew=USES_DOMAIN,
+         reasons={DOMAIN: 'data.domain.label: absent -> "domain"'}),
     Edit("FileData.columns Columns.label", changes=("data.domain.columns.label=kind",),
          anew=USES_DOMAIN, reasons={DOMAIN: 'data.domain.columns.label: null -> "kind"'}),
     Edit("FileData.path SplitPaths.train SplitPaths.test", {
@@ -288,14 +331,16 @@ OTHERWISE = {
     "HubBackbone": "of another source; its fields are the folder's",
     "SampleData": "of another source; what it draws is in the data's digest",
     "HubData": "of another source; its fields are the files'",
-    "OtherAdapter": "is not built yet",
-    "Sparsity": "is not built yet",
-    "Methods": "is not built yet",
-    "Recipe.compare": "is not built yet",
-    "_Bottleneck.form": "is not built yet",
-    "_Bottleneck.init": "is not built yet",
-    "_Bottleneck.sparsity": "is not built yet",
-    "Task.cycle": "is not built yet",
+    "HubSplits": "of another source; see test_keys",
+    "HubShape": "only counts until the backbone is fetched; its config decides",
+    "Lora": "in the table of `test_edits_of_kinds`",
+    "Prefix": "in the table of `test_edits_of_kinds`",
+    "Prompt": "in the table of `test_edits_of_kinds`",
+    "BitFit": "in the table of `test_edits_of_kinds`",
+    "Full": "has no key but its kind",
+    "Methods": "in the table of `test_edits_of_comparisons`",
+    "Grid": "one field is changed there; they are those of Training",
+    "Recipe.compare": "in the table of `test_edits_of_comparisons`",
     "Columns": "one column is changed above, and all are spelt alike",
     "SplitPaths.validation": "as train and test",
     "TrainingChanges": "one field is changed in each place above; they are those of Training",
@@ -346,7 +391,7 @@ def carry_out(edit: Edit, made: Path, elsewhere: Path) -> Plan:
 
 @pytest.fixture(autouse=True)
 def _float32_is_what_auto_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("composer.engine.machine.BFLOAT16_FLAGS", frozenset())
+    monkeypatch.setattr("composer.engine.planning.machine.BFLOAT16_FLAGS", frozenset())
 
 
 def anew(plan: Plan) -> set[str]:
@@ -378,6 +423,35 @@ def test_an_edit_makes_anew_what_rests_on_it_and_nothing_else(
             assert not roots, f"{stage} names an edit that is another stage's"
 
 
+KINDS = {
+    "lora": ("rank=4", "alpha=8.0", "targets=[key]", "dropout=0.1", "merge=false",
+             "leave_out=[1]", "train_norm=true"),
+    "prefix": ("length=5", "leave_out=[1]", "train_norm=true"),
+    "prompt": ("length=5", "train_norm=true"),
+    "bitfit": ("leave_out=[1]", "train_norm=true"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_edits_of_kinds(made: Path, kind: str):
+    """Each key of a kind is part of the key of what is trained, and of nothing beside it."""
+    text = RECIPE.replace("{kind: bottleneck, width: 2}", f"{{kind: {kind}}}")
+    keys = {one.stage.name: one.key for one in plan_in(made, text).stages}
+    (shape,) = (one for one in get_args(get_args(AdapterShape)[0]) if _kind_of(one) == kind)
+    assert {edit.partition("=")[0] for edit in KINDS[kind]} == shape.model_fields.keys() - {"kind"}
+    for edit in KINDS[kind]:
+        after = plan_in(made, text, (f"adapters.language.{edit}",))
+        changed = {one.stage.name for one in after.stages if one.key != keys[one.stage.name]}
+        assert changed == USES_EN | USES_DE, edit
+    same = plan_in(made, text.replace(f"kind: {kind}", f"kind: {kind}, train_norm: false"))
+    assert {one.stage.name: one.key for one in same.stages} == keys
+
+
+def _kind_of(shape: type[BaseModel]) -> str:
+    (kind,) = get_args(shape.model_fields["kind"].annotation)
+    return str(kind)
+
+
 def test_the_same_again_makes_nothing_anew(made: Path):
     assert anew(plan_in(made)) == set()
 
@@ -386,11 +460,15 @@ def test_the_same_again_makes_nothing_anew(made: Path):
     ("where", "value", "reason"),
     [
         (
-            "composer.engine.machine.ARITHMETIC",
+            "composer.engine.planning.machine.ARITHMETIC",
             ARITHMETIC + 1,
             "version of composer's arithmetic: ",
         ),
-        ("composer.engine.machine.version", lambda name: f"9.{len(name)}", "version of torch: "),
+        (
+            "composer.engine.planning.machine.version",
+            lambda name: f"9.{len(name)}",
+            "version of torch: ",
+        ),
     ],
 )
 def test_another_version_makes_all_anew_and_is_named(
@@ -406,7 +484,9 @@ def test_another_version_makes_all_anew_and_is_named(
 def test_precision_that_is_another_here_is_the_reason(made: Path, monkeypatch: pytest.MonkeyPatch):
     text = RECIPE.replace("precision: float32", "precision: auto")
     assert anew(plan_in(made, text)) == set()
-    monkeypatch.setattr("composer.engine.plan.resolve_precision", lambda precision: "bfloat16")
+    monkeypatch.setattr(
+        "composer.engine.planning.plan.resolve_precision", lambda precision: "bfloat16"
+    )
     after = plan_in(made, text)
     assert anew(after) == ALL
     reason = 'backbone.precision: "float32" -> "bfloat16"'
@@ -431,10 +511,12 @@ def test_every_key_of_the_grammar_is_in_the_table_or_says_why_not():
     list(blocks(Recipe, seen))
     keys = set()
     for name, block in seen.items():
-        shared = "_Bottleneck" if name in ("BottleneckAdapter", "MAdapter") else name
-        own = {"BottleneckAdapter": {"kind"}, "MAdapter": {"kind", "middle_layers"}}.get(
-            name, set()
-        )
+        own_keys = {
+            "BottleneckAdapter": {"kind"},
+            "MAdapter": {"kind", "middle_layers"},
+            "AdaMix": {"kind", "experts"},
+        }
+        shared, own = "_Bottleneck" if name in own_keys else name, own_keys.get(name, set())
         keys |= {f"{name if key in own else shared}.{key}" for key in block.model_fields}
     covered = {key for edit in (*NOTHING, *AGAIN) for key in edit.keys.split()}
     assert covered <= keys

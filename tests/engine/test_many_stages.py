@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from composer.engine.events import RunOptions
-from composer.engine.plan import make_plan
-from composer.engine.run import run_stages
-from composer.engine.store import Store
-from composer.engine.wanted import Wanted
+from composer.engine.planning.plan import make_plan
+from composer.engine.planning.wanted import Wanted
+from composer.engine.running.events import RunOptions
+from composer.engine.running.run import run_stages
+from composer.engine.storage.store import Store
 from tests.engine.fakes import FakeRunners
 from tests.engine.workers import many
 
@@ -44,7 +44,9 @@ def work_of(
         return digest(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(hashlib, "file_digest", counted)
-    monkeypatch.setattr("composer.engine.run._LOCK_SECONDS", float("inf"))  # not by the clock
+    monkeypatch.setattr(
+        "composer.engine.running.run._LOCK_SECONDS", float("inf")
+    )  # not by the clock
 
     def work(count: int) -> Counter[str]:
         store = Store(folder / f"store{count}")

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from composer.engine.making import Runner
-from composer.engine.wanted import Wanted
+from composer.engine.planning.wanted import Wanted
+from composer.engine.running.runners import Runner
 from composer.errors import DataError, Fault, StoppedError
 from composer.recipe.stages import (
     Evaluate,

@@ -8,9 +8,17 @@ from composer.model.adapters import Site
 from composer.model.backbone import Backbone, open_backbone
 from composer.model.composed import ComposedModel
 from composer.model.mixers import TrainedMixers
-from composer.model.parts import Adapter, Owned, Part, new_adapter, new_head, new_owned
-from composer.recipe.composition import Composition, Fuse, Gate, Stack, parse_composition
-from composer.recipe.schema import BottleneckAdapter, MAdapter
+from composer.model.parts import Adapter, Owned, Part, new_bottleneck, new_head, new_owned
+from composer.recipe.adapters import BottleneckAdapter, MAdapter, joint_placement
+from composer.recipe.composition import (
+    NONE,
+    Composition,
+    Fuse,
+    Gate,
+    Stack,
+    adapter_names,
+    parse_composition,
+)
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +41,20 @@ SHAPES = {
     "low3": MAdapter(kind="madapter", placement="pfeiffer", width=8, middle_layers=2),
     "top": BottleneckAdapter(kind="bottleneck", width=4, leave_out=(0,)),
     "bare": BottleneckAdapter(kind="bottleneck", width=4, bias=False),
+    "seen": BottleneckAdapter(kind="bottleneck", placement="after-attention", width=4),
+    "seen2": MAdapter(kind="madapter", placement="after-attention", width=3, non_linearity="tanh"),
+    "fed": BottleneckAdapter(kind="bottleneck", placement="after-feed-forward", width=4),
+    "beside": BottleneckAdapter(kind="bottleneck", form="parallel", width=4, scaling=4.0),
+    "beside2": MAdapter(
+        kind="madapter", form="parallel", width=4, non_linearity="gelu", scaling="learned"
+    ),
+    "scaled": BottleneckAdapter(kind="bottleneck", width=4, scaling="learned", bias=False),
+    "layered": BottleneckAdapter(
+        kind="bottleneck", reduction_factor={"0": 4.0, "default": 16.0}, non_linearity="tanh"
+    ),
+    "layered2": MAdapter(
+        kind="madapter", reduction_factor={"1": 4.0, "0": 8.0}, non_linearity="swish"
+    ),
     "turned": BottleneckAdapter(
         kind="bottleneck", width=4, non_linearity="gelu", invertible=True, scaling=0.5
     ),
@@ -52,7 +74,7 @@ def randomised(part: Part, seed: int) -> None:
 
 
 def adapter(backbone: Backbone, name: str, *, seed: int = 0) -> Adapter:
-    made = new_adapter(
+    made = new_bottleneck(
         SHAPES[name], sites=backbone.norms, size=backbone.size, generator=torch.Generator()
     )
     randomised(made, seed + sorted(SHAPES).index(name))
@@ -66,12 +88,12 @@ def owned_for(composition: Composition, backbone: Backbone, *, train_norm: bool)
         for part in parts
         if isinstance(part, Fuse | Gate)
     ]
-    placement = "pfeiffer" if "low" in str(composition) else "houlsby"
+    placements = [SHAPES[name].placement for name in adapter_names(composition) if name != NONE]
     made = new_owned(
         mixers=mixers,
         train_norm=train_norm,
         sites=backbone.norms,
-        placement=placement,
+        placement=joint_placement(placements),
         size=backbone.size,
         generator=torch.Generator().manual_seed(5),
     )

@@ -181,15 +181,6 @@ def test_one_changed_weight_fails_the_self_test(home: Path, backbone: Backbone):
         self_test(open_bundle(home), backbone)
 
 
-def test_several_labels_a_text_are_not_yet_run(home: Path, backbone: Backbone):
-    change_manifest(
-        home,
-        lambda values: values["compositions"]["one"].update(type="multi-label-classification"),
-    )
-    with pytest.raises(BundleError, match="one: not yet: several labels a text"):
-        open_composition(open_bundle(home), "one", backbone)
-
-
 def test_a_longer_input_than_the_backbone_takes_is_refused(home: Path, tiny_folder: Path):
     change_manifest(home, lambda values: values["backbone"].update(max_tokens=2**20))
     limit = open_bundle(home).manifest.backbone.max_tokens

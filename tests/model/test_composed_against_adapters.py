@@ -15,8 +15,8 @@ from transformers import BertModel
 from composer.model.adapters import Site
 from composer.model.composed import ComposedModel
 from composer.model.parts import Adapter
+from composer.recipe.adapters import MAdapter, sub_layers
 from composer.recipe.composition import Composition, Fuse, Stack, adapter_names
-from composer.recipe.schema import MAdapter
 from tests.model.conftest import batch_of
 
 CASES = [
@@ -30,6 +30,14 @@ CASES = [
     "fuse(relu, gelu, swish)",
     "fuse(low, low3)",
     "relu > fuse(gelu, mid1)",
+    "seen",
+    "fed",
+    "beside",
+    "beside2",
+    "scaled",
+    "layered",
+    "seen > fed",
+    "fuse(seen, seen2)",
 ]
 
 
@@ -90,11 +98,14 @@ def library_model(folder: Path, ours: ComposedModel) -> nn.Module:
 
 def library_config(adapter: Adapter) -> Any:
     shape = adapter.shape
-    kind = {"houlsby": DoubleSeqBnConfig, "pfeiffer": SeqBnConfig}[shape.placement]
+    kind = SeqBnConfig if shape.placement == "pfeiffer" else DoubleSeqBnConfig
     return kind(
-        reduction_factor=32 / shape.width,
+        mh_adapter="attention" in sub_layers(shape.placement),
+        output_adapter="output" in sub_layers(shape.placement),
+        is_parallel=shape.form == "parallel",
+        reduction_factor=shape.reduction_factor or 32 / shape.width,
         non_linearity=shape.non_linearity,
-        scaling=float(shape.scaling),
+        scaling=shape.scaling,
         dropout=0.0,
     )
 
@@ -111,6 +122,11 @@ def copy_site(module: Any, site: Site, ours: ComposedModel) -> None:
         mine = ours.adapter(name)
         put(library.adapter_down[0], mine, f"{site}.down")
         put(library.adapter_up, mine, f"{site}.up")
+        if mine.shape.scaling == "learned":
+            library.scaling = nn.Parameter(mine[f"{site}.scaling"].detach().clone())
+        if not mine.shape.bias:
+            nn.init.zeros_(library.adapter_down[0].bias)
+            nn.init.zeros_(library.adapter_up.bias)
         if isinstance(mine.shape, MAdapter):
             for depth in range(mine.shape.middle_layers):
                 middle = nn.Linear(mine.shape.width, mine.shape.width)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from composer.model.adapters import Site
 from composer.model.composed import ComposedModel
+from composer.recipe.adapters import MAdapter
 from composer.recipe.composition import (
     NONE,
     Average,
@@ -17,9 +18,8 @@ from composer.recipe.composition import (
     Stack,
     adapter_names,
 )
-from composer.recipe.schema import MAdapter
 from tests.model import reference
-from tests.model.conftest import OUTPUT, random_states
+from tests.model.conftest import ATTENTION, OUTPUT, random_states
 
 SITES = [Site(0, "attention"), Site(0, "output"), OUTPUT]
 
@@ -54,7 +54,23 @@ EXPRESSIONS = [
     "gate(average(0.25 * relu, 0.75 * gelu), mid1)",
     "fuse(relu, gelu) > mid3",
     "fuse(relu, gelu) > gate(mid1, tanh)",
+    "seen",
+    "fed",
+    "beside",
+    "beside2",
+    "scaled",
+    "layered",
+    "seen > fed",
+    "beside > beside2",
+    "beside > relu",
+    "average(0.3 * beside, 0.7 * beside2)",
+    "fuse(seen, seen2, none)",
+    "fuse(beside, beside2)",
+    "gate(beside, beside2)",
+    "fuse(scaled, layered, layered2)",
+    "relu > gate(scaled, layered)",
 ]
+AFTER_ATTENTION = {"seen", "fuse(seen, seen2, none)"}  # nowhere else
 
 
 class Reference:
@@ -83,7 +99,10 @@ class Reference:
         return reference.layer_norm(hidden + residual, weight, bias, 1e-12)
 
     def _read(self, part: Composition, site: Site, hidden: Tensor, residual: Tensor) -> Tensor:
-        if self.model.adapter(adapter_names(part)[0]).shape.placement == "houlsby":
+        shape = self.model.adapter(adapter_names(part)[0]).shape
+        if shape.form == "parallel":
+            return residual
+        if shape.placement != "pfeiffer":
             return hidden
         norm = self.model.backbone.norms[site]
         return reference.layer_norm(
@@ -107,7 +126,8 @@ class Reference:
         for name in ("down", "up"):
             weights.setdefault(f"{site}.{name}_bias", torch.zeros(len(weights[f"{site}.{name}"])))
         read = self._read(part, site, hidden, residual)
-        return shape.scaling * reference.up_projection(
+        scaling = weights[f"{site}.scaling"] if shape.scaling == "learned" else shape.scaling
+        return scaling * reference.up_projection(
             read, weights, str(site), shape.non_linearity, middle
         )
 
@@ -116,7 +136,7 @@ class Reference:
     ) -> Tensor:
         prefix = f"{site}.{number}"
         if not any(name.startswith(prefix) for name in self.owned):
-            return torch.zeros_like(hidden)  # Pfeiffer members do not act after attention
+            return torch.zeros_like(hidden)  # its members do not act at this site
         read = self._read(part, site, hidden, residual)
         ups = [self._added(member, site, hidden, residual) for member in part.parts]
         if isinstance(part, Gate):
@@ -157,6 +177,7 @@ def test_gradients_equal_those_of_the_published_formulas(
     compose: Callable[..., ComposedModel], expression: str
 ):
     model = compose(expression, train_norm=True)
+    site = ATTENTION if expression in AFTER_ATTENTION else OUTPUT
     hidden, residual = random_states(model.backbone, seed=1)
     upstream = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(2))
     written_out = Reference(model)
@@ -165,9 +186,9 @@ def test_gradients_equal_those_of_the_published_formulas(
         for tensor in weights.values():
             tensor.requires_grad_()
     read = hidden.double().requires_grad_()
-    written_out.at(OUTPUT, read, residual.double()).backward(upstream.double())
+    written_out.at(site, read, residual.double()).backward(upstream.double())
     hidden.requires_grad_()
-    ours(model, OUTPUT, hidden, residual).backward(upstream)
+    ours(model, site, hidden, residual).backward(upstream)
     assert_close(hidden.grad, read.grad, "hidden")
     parts = {**{n: model.adapter(n) for n in written_out.adapters}, "owned": model.owned}
     compared = 0

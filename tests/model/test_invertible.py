@@ -18,9 +18,9 @@ from composer.errors import AdapterError, BackboneError
 from composer.model.arithmetic import couple, uncouple
 from composer.model.backbone import Backbone, open_backbone
 from composer.model.composed import ComposedModel
-from composer.model.parts import Adapter, Part, new_adapter, new_head
+from composer.model.parts import Adapter, Bottleneck, Part, new_bottleneck, new_head
+from composer.recipe.adapters import BottleneckAdapter, NonLinearity
 from composer.recipe.composition import parse_composition
-from composer.recipe.schema import BottleneckAdapter, NonLinearity
 from tests.model import reference
 from tests.model.conftest import adapter, batch_of, randomised
 from tests.model.test_composed_against_adapters import difference, put
@@ -36,7 +36,7 @@ def made(backbone: Backbone, **values: object) -> Adapter:
     shape = BottleneckAdapter.model_validate(
         {"kind": "bottleneck", "width": 4, "invertible": True, **values}
     )
-    found = new_adapter(
+    found = new_bottleneck(
         shape, sites=backbone.norms, size=backbone.size, generator=torch.Generator()
     )
     randomised(found, 7)
@@ -113,7 +113,7 @@ def test_the_inverse_undoes_it(backbone: Backbone, name: str):
 
 def test_a_fresh_one_is_next_to_the_identity_and_changes_no_other_weight(backbone: Backbone):
     plain, turned = (
-        new_adapter(
+        new_bottleneck(
             BottleneckAdapter(kind="bottleneck", width=4, invertible=invertible),
             sites=backbone.norms,
             size=backbone.size,
@@ -165,7 +165,7 @@ def model_of(family: str, expression: str, folder: Path) -> tuple[ComposedModel,
 def without_norms(part: Adapter) -> Adapter:
     """Leave out trained norms, which `adapters` does not have."""
     kept = {name: tensor for name, tensor in part.tensors().items() if "norm_" not in name}
-    return Adapter(part.shape.model_copy(update={"train_norm": False}), kept)
+    return Bottleneck(part.shape.model_copy(update={"train_norm": False}), kept)
 
 
 def library_model(folder: Path, ours: ComposedModel) -> nn.Module:
@@ -289,7 +289,7 @@ def test_one_that_a_language_brings_in_may_stand_first_only(backbone: Backbone):
 @pytest.mark.parametrize("size", [33, 2])
 def test_a_hidden_size_without_halves_is_refused(backbone: Backbone, size: int):
     with pytest.raises(AdapterError, match=f"cuts the hidden size in halves, .* is {size}"):
-        new_adapter(
+        new_bottleneck(
             BottleneckAdapter(kind="bottleneck", width=1, invertible=True),
             sites=backbone.norms,
             size=size,

@@ -18,9 +18,9 @@ from composer.model.backbone import Backbone, open_backbone
 from composer.model.composed import ComposedModel
 from composer.model.folded import FoldedMixers, fold
 from composer.model.mixers import TrainedMixers
-from composer.model.parts import Adapter, new_adapter, new_head, new_owned
+from composer.model.parts import Adapter, new_bottleneck, new_head, new_owned
+from composer.recipe.adapters import BottleneckAdapter
 from composer.recipe.composition import Fuse, parse_composition
-from composer.recipe.schema import BottleneckAdapter
 from tests.counting import Work, counted, saved_for_backward
 
 TEXTS, TOKENS, WIDTH, CLASSES = 3, 7, 4, 3
@@ -49,7 +49,9 @@ def adapter(backbone: Backbone, *, leave_out: Sequence[int] = (), width: int = W
     shape = BottleneckAdapter(
         kind="bottleneck", placement="pfeiffer", width=width, leave_out=tuple(leave_out)
     )
-    return new_adapter(shape, sites=backbone.norms, size=backbone.size, generator=torch.Generator())
+    return new_bottleneck(
+        shape, sites=backbone.norms, size=backbone.size, generator=torch.Generator()
+    )
 
 
 def one_adapter(backbone: Backbone, *, leave_out: Sequence[int] = ()) -> ComposedModel:

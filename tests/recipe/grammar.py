@@ -38,6 +38,7 @@ _changes = _some(
     dropout=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
     threads=st.integers(1, 256),
+    processes=st.integers(1, 64),
 )
 
 
@@ -72,6 +73,13 @@ def _languages(draw: st.DrawFn) -> Values:
     return {"members": members, "data": "own", "adapter": "task", "training": draw(_changes)}
 
 
+def _under(members: tuple[str, ...]) -> st.SearchStrategy[Values]:
+    """Draw what a task is trained over: each batch's own language, or several in turn."""
+    return st.fixed_dictionaries({"over": st.just("$language")}) | st.fixed_dictionaries(
+        {"cycle": _names(members)}
+    )
+
+
 @st.composite
 def _task(draw: st.DrawFn, members: tuple[str, ...]) -> Values:
     kind = draw(st.sampled_from(sorted(SCORES)))
@@ -81,11 +89,12 @@ def _task(draw: st.DrawFn, members: tuple[str, ...]) -> Values:
         "data": "own",
         "languages": draw(_names(members if over else LANGUAGES)),
         "adapter": draw(st.sampled_from(["task", "thin"])),
-        **({"over": "$language"} if over else {}),
+        **(draw(_under(members)) if over else {}),
         **draw(
             _some(
                 examples=st.integers(1, 1000),
                 pooling=st.sampled_from(["mean", "first"]),
+                temperature=st.floats(1, 1e6),
                 score=st.sampled_from(SCORES[kind]),
                 training=_changes,
             )

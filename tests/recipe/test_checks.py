@@ -316,30 +316,6 @@ def test_a_fault_in_one_entry_hides_none_in_the_same_or_another(tmp_path: Path):
     ]
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "fault"),
-    [
-        ("kind: madapter, width: 32, train_norm: true", "kind: lora, rank: 8",
-         "5:lora: adapters.task.kind: not yet: 'lora' adapters; use 'bottleneck' or 'madapter'"),
-        ("width: 32", "form: parallel", "5:parallel: adapters.task.form: not yet: form 'parallel'"),
-        ("width: 32", "scaling: learned", "5:learned: adapters.task.scaling: not yet: a learned"),
-        ("width: 32", "reduction_factor: {1: 2}".replace("1", "'1'"),
-         "5:{'1': adapters.task.reduction_factor: not yet: a reduction factor for each layer"),
-        ("width: 32", "sparsity: {method: snip}", "5:{method: adapters.task.sparsity: not yet:"),
-        ("width: 32", "init: xavier", "5:xavier: adapters.task.init: not yet: init 'xavier'; use"),
-        ("domain: {type: text-classification", "domain: {type: multi-label-classification",
-         "17:multi-label-classification: tasks.domain.type: not yet: several labels a text"),
-        ("over: $language", "cycle: [en, de]", "16:[en: tasks.intent.cycle: not yet: cycling over"),
-        ("profiles:", "compare: {all: {adapters: [task], tasks: [intent]}}\nprofiles:",
-         "28:all: compare.all: not yet: comparisons of methods; write the tasks out"),
-    ],
-)  # fmt: skip
-def test_what_is_not_built_yet_parses_and_is_told(tmp_path: Path, old: str, new: str, fault: str):
-    told = faults_with(tmp_path, old, new)
-    assert [one for one in told if one.startswith(fault)]
-    assert len(told) == 1
-
-
 THIN, TASK = "thin: {kind: bottleneck,", "task: {kind: madapter,"
 
 
@@ -388,13 +364,3 @@ def test_a_language_that_is_mixed_is_not_invertible(tmp_path: Path):
     text = text.replace("$language > fuse(intent, domain)", "average($language, intent)")
     (fault,) = faults_of(tmp_path, text)
     assert fault.message.startswith("compositions.few-shot.expression: $language is invertible and")
-
-
-@pytest.mark.parametrize("kind", ["lora", "prefix", "prompt", "bitfit", "adamix", "full"])
-def test_every_other_kind_is_told_with_the_other_faults(tmp_path: Path, kind: str):
-    new = f"kind: {kind}, rank: 0"
-    first, second = faults_with(tmp_path, "kind: madapter, width: 32, train_norm: true", new) + [
-        *faults_with(tmp_path, "kind: madapter, width: 32, train_norm: true", f"kind: {kind}")
-    ]
-    assert "must be at least 1, not 0" in first
-    assert f"not yet: '{kind}' adapters" in second

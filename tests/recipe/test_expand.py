@@ -38,6 +38,7 @@ def stages(folder: Path, **changes: str) -> dict[str, Stage]:
 def test_everything_declared_is_a_stage_needs_first(tmp_path: Path):
     found = stages(tmp_path)
     assert list(found) == [
+        "language-head/shared",
         "language/en",
         "language/de",
         "language/ru",
@@ -65,6 +66,7 @@ def test_a_language_is_trained_on_its_own_text(tmp_path: Path):
         shape=recipe.adapters["thin"],
         data=DataUse(source=sample("text"), languages=("de",)),
         training=TRAINING,
+        head="language-head/shared",
     )
 
 
@@ -275,7 +277,7 @@ def test_labels_pooling_examples_and_the_longest_input_are_passed_on(tmp_path: P
 def test_sixty_languages_and_four_tasks_give_a_stage_for_each(tmp_path: Path):
     recipe = load(tmp_path, large_recipe(languages=60, tasks=4)).recipe
     found = expand(recipe)
-    assert len(found) == 60 + 4 + 4 + 2 * 4 * 60 + 1
+    assert len(found) == 1 + 60 + 4 + 4 + 2 * 4 * 60 + 1
     done: set[str] = set()
     for stage in found:
         assert set(stage.needs) <= done

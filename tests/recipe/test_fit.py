@@ -1,11 +1,23 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from composer.recipe.adapters import (
+    AdapterShape,
+    BitFit,
+    BottleneckAdapter,
+    Full,
+    Lora,
+    MAdapter,
+    Prefix,
+    Prompt,
+)
+from composer.recipe.backbone_shape import BackboneShape
 from composer.recipe.composition import Average, Fuse, Gate
 from composer.recipe.expand import expand
 from composer.recipe.fit import (
-    BackboneShape,
+    Trainable,
     adapter_parameters,
     adapter_sites,
     bottleneck_width,
@@ -13,9 +25,9 @@ from composer.recipe.fit import (
     head_parameters,
     mixture_parameters,
     shapes_of,
+    trainable,
     trainable_parameters,
 )
-from composer.recipe.schema import AdapterShape, BottleneckAdapter, MAdapter, OtherAdapter
 from tests.recipe.recipes import SOUND, load, recipe_of
 
 SHAPE = BackboneShape(hidden_size=384, layers=12, max_tokens=512)
@@ -219,11 +231,80 @@ def test_a_head_whose_classes_are_not_known_is_not_counted(tmp_path: Path):
     assert found == adapter_parameters(bottleneck(), SHAPE)
 
 
-def test_kinds_without_a_bottleneck_are_not_counted():
-    lora = OtherAdapter(kind="lora")
+BERT = BackboneShape(
+    hidden_size=768,
+    layers=12,
+    max_tokens=512,
+    intermediate_size=3072,
+    embedding_rows=30522 + 512 + 2,
+    architecture="bert",
+)
+
+
+@pytest.mark.parametrize(
+    ("shape", "count"),
+    [
+        (Lora(kind="lora"), 12 * 2 * 8 * (768 + 768)),  # 294,912: Hu et al., table 2
+        (Lora(kind="lora", rank=4, targets=("wide", "narrow")), 12 * 2 * 4 * (768 + 3072)),
+        (Lora(kind="lora", leave_out=(0, 1), train_norm=True), 10 * (2 * 8 * 1536 + 4 * 768)),
+        (BitFit(kind="bitfit"), 102_144),  # 0.09 % of BERT-base: Ben Zaken et al., table 1
+        (BitFit(kind="bitfit", train_norm=True), 102_144 + 12 * 2 * 768),
+        (Prefix(kind="prefix"), 12 * 2 * 30 * 768),
+        (Prefix(kind="prefix", length=5, leave_out=(11,)), 11 * 2 * 5 * 768),
+        (Prompt(kind="prompt"), 20 * 768),
+        (Prompt(kind="prompt", train_norm=True), 20 * 768 + 36_864),
+        (Full(kind="full"), 108_891_648),  # BERT-base without its pooler
+    ],
+    ids=str,
+)  # fmt: skip
+def test_other_kinds_are_counted_to_the_weight(shape: AdapterShape, count: int):
+    assert adapter_parameters(shape, BERT) == count
+
+
+@pytest.mark.parametrize(
+    "shape", [BitFit(kind="bitfit"), Full(kind="full"), Lora(kind="lora", targets=("wide",))]
+)
+def test_what_needs_more_of_the_backbone_is_not_guessed(shape: AdapterShape):
+    assert adapter_parameters(shape, SHAPE) is None
+
+
+def test_norms_and_heads_are_counted_apart(tmp_path: Path):
+    """The paper's numbers for BERT-base: r = 64 and r' = 32, norms 36,864."""
+    changes = {
+        "kind: madapter, width: 32, train_norm: true": "kind: lora, train_norm: true",
+        "fuse(": "average(",
+    }
+    stages = {one.name: one for one in expand(recipe_of(tmp_path, changes))}
+    found = trainable(stages["task/intent"], backbone=BERT, shapes={}, classes=2)
+    assert found == Trainable(adapter=294_912, norms=36_864, head=2 * 769)
+    unknown = trainable(stages["task/intent"], backbone=BERT, shapes={})
+    assert (unknown.head, unknown.total) == (None, 294_912 + 36_864)
+
+
+@pytest.mark.parametrize(
+    ("shape", "fault"),
+    [
+        ("{kind: lora, rank: 769}", "adapters.other.rank: must be at most 768, the backbone's"),
+        ("{kind: lora, leave_out: [12]}", "adapters.other.leave_out[0]: the backbone has the lay"),
+        ("{kind: prefix, leave_out: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]}", "no layer is left"),
+        ("{kind: bitfit, leave_out: [40]}", "adapters.other.leave_out[0]: the backbone has the l"),
+    ],
+)
+def test_other_kinds_are_held_to_the_backbone(tmp_path: Path, shape: str, fault: str):
+    text = SOUND.replace("  low: {kind", f"  other: {shape}\n  low: {{kind")
+    assert fault in "\n".join(map(str, check_fit(load(tmp_path, text).recipe, BERT)))
+
+
+@pytest.mark.parametrize("kind", ["lora", "prefix", "prompt", "bitfit", "full"])
+def test_layers_that_transformers_computes_take_bottlenecks_only(tmp_path: Path, kind: str):
+    text = SOUND.replace("  low: {kind", f"  other: {{kind: {kind}}}\n  low: {{kind")
+    (fault,) = check_fit(load(tmp_path, text).recipe, replace(BERT, architecture="electra"))
+    assert str(fault).startswith(f"adapters.other.kind: {kind} acts inside a layer, and the layers")
+
+
+def test_kinds_without_a_bottleneck_have_no_width_and_no_sites():
+    lora = Lora(kind="lora")
     with pytest.raises(TypeError, match="lora has no bottleneck"):
         bottleneck_width(lora, D)
-    with pytest.raises(TypeError, match="lora has no bottleneck"):
-        adapter_parameters(lora, SHAPE)
     with pytest.raises(TypeError, match="lora has no sites"):
         adapter_sites(lora, 2)

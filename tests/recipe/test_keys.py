@@ -66,6 +66,14 @@ def test_settings_are_plain_json(tmp_path: Path):
         assert key_of(settings) == keys(recipe)[name]
 
 
+def test_keys_that_came_later_are_in_no_key_where_they_are_not_used(tmp_path: Path):
+    source = settings_of(recipe_of(tmp_path), "task/intent")["data"]["source"]  # type: ignore[index]
+    assert "label" not in source
+    changed = load(tmp_path, SOUND, changes=("data.intent.label=on",)).recipe
+    data = settings_of(changed, "task/intent")["data"]
+    assert data["source"]["label"] == "on"  # type: ignore[index]
+
+
 RENAMED = (
     ("name: home", "name: flat"),
     ("  task: {kind", "  shape: {kind"),

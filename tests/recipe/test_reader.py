@@ -40,8 +40,8 @@ evaluations:
 """
 
 TEN_MESSAGES = """\
-home.yaml:5:16: adapters.task.kind: must be 'bottleneck', 'madapter', 'lora', 'prefix', \
-'prompt', 'bitfit', 'adamix' or 'full', not 'madaptor'; did you mean 'madapter'?
+home.yaml:5:16: adapters.task.kind: must be 'bottleneck', 'madapter', 'adamix', 'lora', \
+'prefix', 'prompt', 'bitfit' or 'full', not 'madaptor'; did you mean 'madapter'?
 home.yaml:6:35: adapters.zero.width: must be at least 1, not 0
 home.yaml:7:3: adapters.both: give `width` or `reduction_factor`, not both
 home.yaml:8:28: adapters.thin.widht: unknown key; did you mean 'width'?

@@ -8,7 +8,8 @@ from tests.recipe.recipes import faults_with
 
 SMALL = {"composer": 1, "name": "x", "backbone": {"source": "sample", "name": "y"}}
 TASK = "text-classification', 'regression', 'token-classification' or 'multi-label-classification"
-KINDS = "'bottleneck', 'madapter', 'lora', 'prefix', 'prompt', 'bitfit', 'adamix' or 'full'"
+KINDS = "'bottleneck', 'madapter', 'adamix', 'lora', 'prefix', 'prompt', 'bitfit' or 'full'"
+PLACEMENTS = "'houlsby', 'pfeiffer', 'after-attention' or 'after-feed-forward'"
 
 
 def found(**values: object) -> list[tuple[object, ...]]:
@@ -48,9 +49,9 @@ def adapter(**values: object) -> list[str]:
         ({"scaling": "leaned"}, "scaling.must be a number or 'learned', not 'leaned'; "
                                 "did you mean 'learned'?"),
         ({"scaling": True}, "scaling.must be a number or 'learned', not true"),
-        ({"placement": "hulsby"}, "placement.must be 'houlsby' or 'pfeiffer', not 'hulsby'; "
+        ({"placement": "hulsby"}, f"placement.must be {PLACEMENTS}, not 'hulsby'; "
                                   "did you mean 'houlsby'?"),
-        ({"placement": 1}, "placement.must be 'houlsby' or 'pfeiffer', not 1"),
+        ({"placement": 1}, f"placement.must be {PLACEMENTS}, not 1"),
         ({"bias": "no"}, "bias.must be true or false, not 'no'"),
         ({"dropout": 1}, "dropout.must be less than 1, not 1"),
         ({"dropout": float("nan")}, "dropout.must be a finite number, not nan"),
@@ -126,9 +127,18 @@ def test_a_wrong_adapter_is_told_with_what_is_allowed(values: dict[str, object],
           ("compositions", "a", "expresion", "unknown key; did you mean 'expression'?")]),
         ({"compositions": {"a": ("x",)}},
          [("compositions", "a", "must be text or a mapping, not a list")]),
-        ({"compare": {"a": {"adapters": (), "tasks": (), "grid": {"seed": (True,)}}}},
-         [("compare", "a", "grid", "seed", 0,
-           'must be a number or text, not true; quote it: "true"')]),
+        ({"compare": {"a": {"adapters": (), "tasks": ("x",), "grid": {"dropuot": (True,)}}}},
+         [("compare", "a", "adapters", "must have at least 1 item, not 0"),
+          ("compare", "a", "grid", "dropuot", "unknown key; did you mean 'dropout'?")]),
+        ({"compare": {"a": {"adapters": ("x",), "tasks": ("x",), "grid": {"learning_rate": (2,)}}}},
+         [("compare", "a", "grid", "learning_rate", 0, "must be at most 1, not 2")]),
+        ({"compare": {"a": {"adapters": ("x",), "tasks": ("x",), "grid": {"patience": 3}}}},
+         [("compare", "a", "grid", "patience", "must be a list, not 3; write [3]")]),
+        ({"training": {"head_learning_rate": 2.5}},
+         [("training", "head_learning_rate", "must be at most 1, not 2.5")]),
+        ({"training": {"head_learning_rate": "sane"}},
+         [("training", "head_learning_rate",
+           "must be a number or 'same', not 'sane'; did you mean 'same'?")]),
         ({"profiles": {"a": 3}}, [("profiles", "a", "must be a mapping, not 3")]),
         ({"tasks": {"a": {"data": "x", "languages": ("en",), "adapter": "b", "labels": ("c", 3)}}},
          [("tasks", "a", f"the key 'type' is missing; it is '{TASK}'"),

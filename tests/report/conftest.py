@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from composer.engine.events import RunOptions, RunResult
-from composer.engine.plan import Plan, make_plan
-from composer.engine.run import run_stages
-from composer.engine.store import Store
-from composer.engine.wanted import wanted_of
+from composer.engine.planning.plan import Plan, make_plan
+from composer.engine.planning.wanted import wanted_of
+from composer.engine.running.events import RunOptions, RunResult
+from composer.engine.running.run import run_stages
+from composer.engine.storage.store import Store
 from composer.recipe.reader import read_recipe
 from tests.cli.projects import write_project
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from composer.engine.reasons import NEVER_MADE, Reason
+from composer.engine.planning.reasons import NEVER_MADE, Reason
 from composer.report.graph import DRAWN_APART, mermaid_lines
 
 
@@ -65,3 +65,18 @@ def test_many_languages_are_one_node_that_counts_them():
     assert f's1["evaluation/e/a<br>{len(tags)} languages, {len(tags) - 1} to run"]:::run' in found
     assert len([line for line in found if re.match(r"s\d+\[", line)]) == 2
     assert [line for line in found if "-->" in line] == ["s0 --> s1"]
+
+
+def test_many_trials_of_a_comparison_are_one_node_and_so_are_its_scores():
+    plan = Stages()
+    for number in range(DRAWN_APART + 1):
+        plan.add(f"trial/main/thin/cola/clip={number}.0")
+        plan.add(f"choice/main/thin{number}/cola", f"trial/main/thin/cola/clip={number}.0")
+        plan.add(f"evaluation/main/thin{number}/cola/1/en", f"choice/main/thin{number}/cola")
+    found = lines(plan)
+    count = f"{DRAWN_APART + 1} stages, {DRAWN_APART + 1} to run"
+    assert found[1:4] == [
+        f's{place}["{kind}/main<br>{count}"]:::run'
+        for place, kind in enumerate(("trial", "choice", "evaluation"))
+    ]
+    assert [line for line in found if "-->" in line] == ["s0 --> s1", "s1 --> s2"]

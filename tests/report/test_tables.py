@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from composer.bundle.files import read_json
-from composer.engine.events import RunResult
+from composer.engine.running.events import RunResult
 from composer.report.tables import read_report, report_lines, report_values
 from composer.train.results import read_scores, read_training
 from tests.cli.projects import STAGES

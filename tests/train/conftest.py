@@ -7,16 +7,9 @@ from pathlib import Path
 import pytest
 
 from composer.bundle.fingerprint import fingerprint_folder
+from composer.recipe.adapters import AdapterShape, BottleneckAdapter, MAdapter
 from composer.recipe.composition import parse_composition
-from composer.recipe.schema import (
-    AdapterShape,
-    BottleneckAdapter,
-    FileData,
-    FolderBackbone,
-    MAdapter,
-    Split,
-    Training,
-)
+from composer.recipe.schema import FileData, FolderBackbone, Split, Training
 from composer.recipe.stages import (
     DataUse,
     Evaluate,

@@ -16,9 +16,9 @@ from composer.data.sources import read_examples
 from composer.model.backbone import Backbone
 from composer.model.bundled import open_composition
 from composer.model.predictor import Predictor
+from composer.recipe.adapters import BitFit, BottleneckAdapter, Full, Lora, Prefix, Prompt
 from composer.recipe.composition import NONE, Composition, parse_composition
 from composer.recipe.schema import (
-    BottleneckAdapter,
     FileData,
     GraphPrecision,
     PartPrecision,
@@ -61,6 +61,10 @@ LOW = BottleneckAdapter(
     kind="bottleneck", placement="pfeiffer", width=4, non_linearity="gelu", train_norm=True
 )
 LOWER = LOW.model_copy(update={"width": 8, "non_linearity": "tanh", "train_norm": False})
+LOW_RANK = Lora(kind="lora", rank=4, targets=("query", "value", "wide"), train_norm=True)
+BITS = BitFit(kind="bitfit")
+PROMPT = Prompt(kind="prompt", length=3)
+PREFIX = Prefix(kind="prefix", length=3)
 PAIRS = TaskSettings(type="text-classification", labels=None, pooling="first", score="accuracy")
 
 Trained = TrainLanguage | TrainTask | TrainComposition
@@ -108,6 +112,7 @@ THREE = (*TWO, learnt(task_stage("warmth", task=WARMTH, data="warmth.csv")))
 OVER = learnt(task_stage("intent", over={"en": "language/en"}))
 
 
+OVER_PREFIX = learnt(task_stage("intent", shape=PREFIX, over={"en": "language/en"}))
 TURNED_EN = learnt(language_stage("en", shape=TURNED))
 OVER_TURNED = learnt(task_stage("intent", over={"en": "language/en"}))
 
@@ -148,6 +153,14 @@ CASES = {
     ),
     "language under a fusion": composed(
         "en > fuse(intent, domain)", learnt(language_stage("en")), OVER, TWO[1]
+    ),
+    "lora": alone(task_stage(shape=LOW_RANK)),
+    "full fine-tuning": alone(task_stage(shape=Full(kind="full"))),
+    "prefix over a bitfit language": Case(
+        (learnt(language_stage("en", shape=BITS)), OVER_PREFIX), "en > intent", "task/intent"
+    ),
+    "prompt under a fusion": composed(
+        "en > fuse(intent, domain)", learnt(language_stage("en", shape=PROMPT)), OVER, TWO[1]
     ),
 }
 

@@ -30,6 +30,31 @@ def test_classes_are_scored():
     assert found["matthews"] == pytest.approx(expected)
 
 
+SETS = [("a", "b"), ("a",), (), ("b", "c")]
+SAID_SETS = [("a", "b"), ("b",), (), ("b",)]
+
+
+def test_sets_of_labels_are_scored():
+    found = all_scores("multi-label-classification", predictions=SAID_SETS, gold=SETS)
+    # a: 1 right, 1 missed; b: 2 right, 1 too many; c: 1 missed
+    assert found["micro-f1"] == pytest.approx(2 * 3 / (2 * 3 + 1 + 2))
+    assert found["macro-f1"] == pytest.approx((2 / 3 + 4 / 5 + 0) / 3)
+    assert found["exact-match"] == pytest.approx(2 / 4)
+    assert set(found) == {"micro-f1", "macro-f1", "exact-match"}
+
+
+def test_the_order_of_labels_does_not_matter():
+    turned = [tuple(reversed(one)) for one in SETS]
+    found = all_scores("multi-label-classification", predictions=turned, gold=SETS)
+    assert set(found.values()) == {1.0}
+
+
+def test_no_label_anywhere_is_right_and_has_no_f1(caplog: pytest.LogCaptureFixture):
+    found = all_scores("multi-label-classification", predictions=[(), ()], gold=[(), ()])
+    assert found == {"macro-f1": 0.0, "micro-f1": 0.0, "exact-match": 1.0}
+    assert "micro-f1 is undefined, as there is no label at all" in caplog.text
+
+
 def test_classes_may_be_numbers():
     numbers = dict(zip("abcd", range(4), strict=True))
     said, gold = [numbers[label] for label in SAID], [numbers[label] for label in GOLD]
@@ -158,7 +183,7 @@ def test_an_unknown_score_is_refused_with_the_nearest():
         ("text-classification", {"accuracy", "macro-f1", "matthews"}),
         ("regression", {"pearson", "spearman"}),
         ("token-classification", {"span-f1"}),
-        ("multi-label-classification", set()),
+        ("multi-label-classification", {"micro-f1", "macro-f1", "exact-match"}),
     ],
 )
 def test_each_type_has_its_scores(type: str, names: set[str]):

@@ -11,10 +11,12 @@ from composer.errors import AdapterError, BackboneError, DataError, RecipeError,
 from composer.model.arithmetic import couple
 from composer.model.backbone import Backbone
 from composer.model.files import read_adapter
-from composer.model.parts import new_adapter
-from composer.recipe.fit import BackboneShape, trainable_parameters
-from composer.recipe.schema import BottleneckAdapter, Training
-from composer.train.language import OutputLayer
+from composer.model.masked_lm import OutputLayer
+from composer.model.parts import new_bottleneck
+from composer.recipe.adapters import BottleneckAdapter
+from composer.recipe.backbone_shape import BackboneShape
+from composer.recipe.fit import trainable_parameters
+from composer.recipe.schema import Training
 from composer.train.results import read_scores, read_training
 from tests.tiny import write_tiny_backbone
 from tests.train.conftest import (
@@ -246,7 +248,7 @@ def test_an_invertible_language_adapter_learns_and_is_counted_and_read_again(wor
     assert done.trainable_parameters == trainable_parameters(stage, backbone=shape, shapes={})
     adapter = read_adapter(out, opened(workshop))
     assert adapter.shape == TURNED
-    fresh = new_adapter(
+    fresh = new_bottleneck(
         TURNED,
         sites=opened(workshop).norms,
         size=32,
@@ -260,7 +262,7 @@ def test_an_invertible_language_adapter_learns_and_is_counted_and_read_again(wor
 
 def test_the_embeddings_are_undone_before_the_scores_of_a_language(workshop: Workshop):
     backbone = opened(workshop)
-    adapter = new_adapter(
+    adapter = new_bottleneck(
         TURNED, sites=backbone.norms, size=32, generator=torch.Generator().manual_seed(0)
     )
     with torch.no_grad():

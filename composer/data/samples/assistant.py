@@ -4,12 +4,18 @@
     assistant/domain    text-classification    what kind of device it is about, "light"
     assistant/response  text-classification    what is asked or answered, "how_many"
     assistant/slots     token-classification   what is named: "area", "minutes", "item"
+    assistant/entities  multi-label-cl...      the same as a set, for the whole sentence
     assistant/text      plain text             for language adapters
 
+    assistant/acceptability  text-classification    whether a word was moved
+    assistant/paraphrase     text-classification    a pair: the same intent and slots, or not
+    assistant/similarity     regression             a pair: how much the same, 0 to 5
+    assistant/entailment     text-classification    a pair: does it ask for what is described
+
 The sentences are sampled from the templates that native speakers wrote for Home Assistant
-(`home-assistant-intents`, Apache-2.0). The four tasks label the same sentences in the same order;
-`assistant/text` holds these and more. A template, a name and a sentence are each in one split,
-the same in all five.
+(`home-assistant-intents`, Apache-2.0). The first five tasks label the same sentences in the same
+order; `assistant/text` holds these and more, and the last four tasks change or pair them. A
+template, a name and a sentence are each in one split, the same in all.
 
 This module reads in milliseconds: `hassil` and the templates are loaded once examples are asked
 for.
@@ -35,7 +41,18 @@ if TYPE_CHECKING:
 SAMPLE_VERSION = 1  # raise it whenever the same packages give other examples
 PACKAGES = ("home-assistant-intents", "hassil")
 
-SampleTask = Literal["intent", "domain", "response", "slots", "text"]
+SampleTask = Literal[
+    "intent",
+    "domain",
+    "response",
+    "slots",
+    "entities",
+    "acceptability",
+    "paraphrase",
+    "similarity",
+    "entailment",
+    "text",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +87,11 @@ SAMPLE_DATA: Mapping[str, SampleDataInfo] = dict(
         _info("domain", "text-classification", "what it is about: light, timer, weather ..."),
         _info("response", "text-classification", "what is asked: any, how_many, where ..."),
         _info("slots", "token-classification", "what is named: area, minutes, item ..."),
+        _info("entities", "multi-label-classification", "what is named, as a set: area, minutes"),
+        _info("acceptability", "text-classification", "whether the words are in order: yes, no"),
+        _info("paraphrase", "text-classification", "whether two sentences want the same: yes, no"),
+        _info("similarity", "regression", "how much two sentences want the same: 0 to 5"),
+        _info("entailment", "text-classification", "whether it asks for what is said: yes, no"),
         _info("text", None, "plain sentences, for language adapters"),
     ]
 )
@@ -136,7 +158,7 @@ def sample_examples(task: str, *, language: str, split: "Split") -> "list[Exampl
     info = sample_data(name)
     check_language(name, language)
     package_folder()
-    from composer.data.samples.corpus import examples
+    from composer.data.samples.labelled import examples
 
     return examples(info.task, language, split)
 

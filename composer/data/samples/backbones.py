@@ -46,6 +46,9 @@ class SampleBackboneInfo:
         hidden_size: Numbers a token.
         layers: Transformer layers.
         max_tokens: Longest input, special tokens included.
+        intermediate_size: Width of the feed-forward block.
+        embedding_rows: Tokens, positions and types that have a vector, all together.
+        architecture: Its `model_type`.
         parameters: Numbers in its weights.
         licence: Of the weights, as an SPDX expression.
         note: What to know before using it.
@@ -61,6 +64,9 @@ class SampleBackboneInfo:
     hidden_size: int
     layers: int
     max_tokens: int
+    intermediate_size: int
+    embedding_rows: int
+    architecture: str
     parameters: int
     licence: str
     note: str
@@ -83,6 +89,9 @@ SAMPLE_BACKBONES: Mapping[str, SampleBackboneInfo] = {
         hidden_size=384,
         layers=12,
         max_tokens=512,
+        intermediate_size=1536,
+        embedding_rows=250_551,
+        architecture="bert",
         parameters=117_505_920,
         licence="MIT",
         note="100 languages; a 4-bit copy of the original, whose weights it does not equal",
@@ -114,6 +123,9 @@ SAMPLE_BACKBONES: Mapping[str, SampleBackboneInfo] = {
         hidden_size=384,
         layers=6,
         max_tokens=512,
+        intermediate_size=1536,
+        embedding_rows=31_036,
+        architecture="bert",
         parameters=22_565_376,
         licence="Apache-2.0",
         note="English; the original's own files; it was trained on at most 256 tokens",

@@ -6,12 +6,11 @@ its names. So a test sentence's pattern was never seen, even where two templates
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from composer.data.examples import Example
-from composer.data.samples.assistant import SAMPLE_VERSION, SampleTask, names_from
+from composer.data.samples.assistant import SAMPLE_VERSION, names_from
 from composer.data.samples.draw import Draw
 from composer.data.samples.grammar import Grammar, read_grammar
 from composer.data.samples.names import Names, read_names
@@ -54,7 +53,7 @@ class SplitCounts:
 
     Attributes:
         templates: Templates that gave at least one sentence.
-        sentences: Of each of the four tasks.
+        sentences: That the tasks label or pair.
         texts: Sentences of plain text.
         skipped: What a template needs and the language lacks -> templates that need it.
         barren: Templates that gave no sentence fit to be said.
@@ -74,19 +73,6 @@ class Corpus:
     sentences: Mapping[Split, tuple[Sentence, ...]]
     texts: Mapping[Split, tuple[str, ...]]
     counts: Mapping[Split, SplitCounts]
-
-
-def examples(task: SampleTask, language: str, split: Split) -> list[Example]:
-    """Label the sentences of a split for one task."""
-    corpus = build(language)
-    place = f"assistant/{task}/{language}/{split}"
-    if task == "text":
-        texts = enumerate(corpus.texts[split], start=1)
-        return [Example(text=text, place=f"{place}:{row}") for row, text in texts]
-    return [
-        _LABELLED[task](sentence, f"{place}:{row}")
-        for row, sentence in enumerate(corpus.sentences[split], start=1)
-    ]
 
 
 @lru_cache(maxsize=4)
@@ -237,11 +223,3 @@ def _labels(sentence: Sentence) -> set[tuple[str, str]]:
         ("domain", sentence.domain),
         ("response", sentence.response),
     }
-
-
-_LABELLED: Mapping[SampleTask, Callable[[Sentence, str], Example]] = {
-    "intent": lambda one, place: Example(text=one.text, label=one.intent, place=place),
-    "domain": lambda one, place: Example(text=one.text, label=one.domain, place=place),
-    "response": lambda one, place: Example(text=one.text, label=one.response, place=place),
-    "slots": lambda one, place: Example(text=one.text, spans=one.spans, place=place),
-}

@@ -1,0 +1,55 @@
+"""What is to be carried out: a recipe's stages, or the one stage of a command."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from composer.bundle.fingerprint import Fingerprints
+from composer.errors import Fault
+from composer.recipe.backbone_shape import BackboneShape
+from composer.recipe.expand import expand
+from composer.recipe.fit import check_fit
+from composer.recipe.reader import LoadedRecipe
+from composer.recipe.schema import Backbone
+from composer.recipe.stages import Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Stages, and what they are carried out on.
+
+    Attributes:
+        recipe: Name that the results are labelled with.
+        stages: Needs first.
+        backbone: The recipe's block.
+        folder: What relative paths start from.
+        outside: Whether data may lie outside that folder.
+        stored: Stage name -> key, for needs that no stage here makes.
+        fingerprints: What the backbone must have, where stored parts demand it.
+        values: The recipe as plain values; empty for a command.
+        fit: Lists what does not fit the backbone's shape.
+    """
+
+    recipe: str
+    stages: tuple[Stage, ...]
+    backbone: Backbone
+    folder: Path
+    outside: bool = False
+    stored: Mapping[str, str] = field(default_factory=dict)
+    fingerprints: Fingerprints | None = None
+    values: Mapping[str, object] = field(default_factory=dict)
+    fit: Callable[[BackboneShape], Sequence[Fault]] = lambda _: ()
+
+
+def wanted_of(loaded: LoadedRecipe) -> Wanted:
+    """Want everything that a recipe describes."""
+    recipe = loaded.recipe
+    return Wanted(
+        recipe=recipe.name,
+        stages=expand(recipe),
+        backbone=recipe.backbone,
+        folder=loaded.folder,
+        outside=loaded.outside,
+        values=recipe.model_dump(mode="json"),
+        fit=lambda shape: check_fit(recipe, shape, loaded.place),
+    )
