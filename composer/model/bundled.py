@@ -23,7 +23,7 @@ from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel
 from composer.model.files import HeadFile
 from composer.model.folded import FoldedMixers
-from composer.model.kinds import promised_tensors, stored_adapter
+from composer.model.methods.kinds import promised_tensors, stored_adapter
 from composer.model.parts import Adapter, Head
 from composer.model.predictor import Predictor
 from composer.recipe.composition import parse_composition

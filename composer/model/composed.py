@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from composer.errors import AdapterError
 from composer.model.backbone import Backbone
-from composer.model.changes import changes_of
 from composer.model.encoder import Changes
+from composer.model.methods.changes import changes_of
 from composer.model.mixers import Kept, Mixers, TrainedMixers
 from composer.model.parts import Adapter, Head
 from composer.model.walk import Walk, Watch

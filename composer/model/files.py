@@ -25,7 +25,7 @@ from composer.bundle.sparse import MASK, packed, unpacked
 from composer.bundle.tensors import FAULTS_SHOWN, read_tensors, tensor_types, write_tensors
 from composer.errors import AdapterError
 from composer.model.backbone import Backbone
-from composer.model.kinds import promised_tensors, stored_adapter
+from composer.model.methods.kinds import promised_tensors, stored_adapter
 from composer.model.parts import Adapter, Bottleneck, Head, Owned, Part
 from composer.recipe.adapters import AdapterShape, Full, Placement, sub_layers
 from composer.recipe.meaning import class_count

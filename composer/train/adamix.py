@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from composer.data.bio import IGNORED
-from composer.model.adamix import Experts, draw_routes
+from composer.model.methods.adamix import Experts, draw_routes
 from composer.recipe.schema import TaskType
 from composer.train.loop import Batch
 from composer.train.objective import task_loss

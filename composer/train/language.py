@@ -14,9 +14,9 @@ from torch import Tensor
 from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel
 from composer.model.files import write_adapter
-from composer.model.kinds import new_adapter
 from composer.model.masked_head_files import read_masked_head
 from composer.model.masked_lm import MaskedHead, OutputLayer
+from composer.model.methods.kinds import new_adapter
 from composer.model.parts import Part
 from composer.recipe.stages import TrainLanguage
 from composer.train.context import StageContext

@@ -9,8 +9,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from composer.model.methods.sparsity import find_masks
 from composer.model.parts import Bottleneck, Part
-from composer.model.sparsity import find_masks
 from composer.recipe.sparsity import is_masked, sparsity_of
 from composer.train.loop import Batch, Decide, Epoch
 

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from composer.data.predictions import Value
-from composer.model.adamix import Experts
 from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel
 from composer.model.files import (
@@ -24,7 +23,8 @@ from composer.model.files import (
     write_head,
     write_owned,
 )
-from composer.model.kinds import new_adapter
+from composer.model.methods.adamix import Experts
+from composer.model.methods.kinds import new_adapter
 from composer.model.mixers import TrainedMixers
 from composer.model.parts import Adapter, Head, Part, new_head, new_owned
 from composer.model.predictor import Predictor

@@ -4,7 +4,7 @@ import torch
 
 from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel
-from composer.model.kinds import new_adapter
+from composer.model.methods.kinds import new_adapter
 from composer.model.parts import Adapter, new_head
 from composer.recipe.adapters import (
     AdapterShape,

@@ -11,10 +11,10 @@ from transformers import BertModel
 from composer.errors import AdapterError
 from composer.model.backbone import Backbone, open_backbone
 from composer.model.composed import ComposedModel
-from composer.model.full import full_tensors
-from composer.model.kinds import new_adapter, promised_tensors, stored_adapter
 from composer.model.layouts import LAYOUTS
-from composer.model.lora import LowRankProduct
+from composer.model.methods.full import full_tensors
+from composer.model.methods.kinds import new_adapter, promised_tensors, stored_adapter
+from composer.model.methods.lora import LowRankProduct
 from composer.model.parts import Adapter
 from composer.model.together import logits_together
 from composer.recipe.adapters import Lora

@@ -48,7 +48,7 @@ def test_hidden_states_equal_the_librarys(backbone: Backbone, tiny_folder: Path,
 
 
 def _lora_of_all(backbone: Backbone) -> ComposedModel:
-    from composer.model.kinds import new_adapter
+    from composer.model.methods.kinds import new_adapter
     from tests.model.conftest import randomised
 
     targets = ("query", "key", "value", "wide", "narrow")  # the library has no `mixed`

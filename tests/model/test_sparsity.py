@@ -14,8 +14,8 @@ from composer.errors import TrainingError
 from composer.model.adapters import Site
 from composer.model.composed import ComposedModel
 from composer.model.files import stored_arrays
+from composer.model.methods.sparsity import _grasp, erdos_renyi_counts, find_masks
 from composer.model.parts import new_bottleneck
-from composer.model.sparsity import _grasp, erdos_renyi_counts, find_masks
 from composer.recipe.adapters import AdapterShape, Sparsity
 from composer.recipe.sparsity import is_masked
 from tests.model.conftest import batch_of

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from composer.data.bio import IGNORED
 from composer.errors import StoppedError
-from composer.model.adamix import Experts, draw_routes, new_experts
 from composer.model.backbone import Backbone, open_backbone
 from composer.model.composed import ComposedModel
 from composer.model.files import read_adapter
+from composer.model.methods.adamix import Experts, draw_routes, new_experts
 from composer.model.parts import Bottleneck, new_head
 from composer.recipe.adapters import AdaMix, BottleneckAdapter, merged_shape
 from composer.recipe.backbone_shape import BackboneShape

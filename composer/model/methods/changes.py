@@ -14,14 +14,14 @@ held on the encoder, so that any number of threads may use it at once.
 from collections.abc import Callable, Iterator
 
 from composer.errors import AdapterError
-from composer.model.bitfit import with_bias_deltas, with_norm_delta
 from composer.model.encoder import Changes, Encoder
-from composer.model.full import FullCopy
-from composer.model.lora import with_low_ranks
+from composer.model.methods.bitfit import with_bias_deltas, with_norm_delta
+from composer.model.methods.full import FullCopy
+from composer.model.methods.lora import with_low_ranks
+from composer.model.methods.prefix import with_prefixes
+from composer.model.methods.prompt import prompt_of
 from composer.model.mixers import Kept
 from composer.model.parts import Adapter
-from composer.model.prefix import with_prefixes
-from composer.model.prompt import prompt_of
 from composer.recipe.combining import INNER_KINDS
 from composer.recipe.composition import NONE, Average, Composition, Fuse, Gate, Stack
 

@@ -16,7 +16,7 @@ import torch
 
 from composer.model.backbone import Backbone
 from composer.model.encoder import Layer
-from composer.model.inner import promised, with_norms
+from composer.model.methods.inner import promised, with_norms
 from composer.model.parts import Adapter
 from composer.recipe.adapters import Prefix
 

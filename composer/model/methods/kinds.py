@@ -2,8 +2,8 @@
 
 bottleneck, madapter, adamix   composer.model.parts    behind sub-layers, at sites
 lora, bitfit, prefix           composer.model.*        in the products of a layer
-prompt                         composer.model.prompt   before the first layer
-full                           composer.model.full     an own copy of the backbone
+prompt                         composer.model.methods.prompt   before the first layer
+full                           composer.model.methods.full     an own copy of the backbone
 """
 
 from collections.abc import Callable, Mapping
@@ -13,16 +13,16 @@ from torch import Tensor
 
 from composer.bundle.shapes import adapter_tensors
 from composer.errors import AdapterError
-from composer.model.adamix import new_experts
 from composer.model.backbone import Backbone
-from composer.model.bitfit import new_bitfit
-from composer.model.full import FullCopy, full_tensors, new_full
-from composer.model.inner import promised
 from composer.model.layouts import LAYOUTS
-from composer.model.lora import new_lora
+from composer.model.methods.adamix import new_experts
+from composer.model.methods.bitfit import new_bitfit
+from composer.model.methods.full import FullCopy, full_tensors, new_full
+from composer.model.methods.inner import promised
+from composer.model.methods.lora import new_lora
+from composer.model.methods.prefix import new_prefix
+from composer.model.methods.prompt import new_prompt
 from composer.model.parts import Adapter, Bottleneck, new_bottleneck
-from composer.model.prefix import new_prefix
-from composer.model.prompt import new_prompt
 from composer.recipe.adapters import AdaMix, AdapterShape, BottleneckShape, Full
 
 _NEW: Mapping[str, Callable[..., Adapter]] = {

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from composer.model.backbone import Backbone
-from composer.model.inner import with_norms
+from composer.model.methods.inner import with_norms
 from composer.model.parts import Adapter
 from composer.recipe.adapters import Prompt
 

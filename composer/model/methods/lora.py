@@ -22,7 +22,7 @@ from torch import Tensor
 from composer.model.attention import drop
 from composer.model.backbone import Backbone
 from composer.model.encoder import Layer, Product
-from composer.model.inner import Shares, promised, with_norms
+from composer.model.methods.inner import Shares, promised, with_norms
 from composer.model.mixers import Kept
 from composer.model.parts import Adapter
 from composer.recipe.adapters import Lora
