@@ -166,21 +166,24 @@ class _Run:
 
     def _epoch(self, number: int, first: int) -> None:
         epoch = self.job.epochs[number]
-        with self.context.stop.held():
-            for index in range(first, epoch.count):
-                stop = self._step(epoch.batch(index))
-                last = index + 1 == epoch.count  # what is learnt outlives a stop while it is judged
-                due = last or self.done.steps % self.training.checkpoint_steps == 0
-                if stop or due:
-                    self._save(number, index + 1)
-                    stop = stop or self._asked_to_stop()  # while it was saved
-                if stop:
-                    raise self._stopped()
+        saved = False
         try:
+            with self.context.stop.held():
+                for index in range(first, epoch.count):
+                    stop = self._step(epoch.batch(index))
+                    last = index + 1 == epoch.count
+                    due = last or self.done.steps % self.training.checkpoint_steps == 0
+                    if stop or due:
+                        self._save(number, index + 1)
+                    if stop:
+                        raise self._stopped()
+                saved = True  # so what is learnt outlives a stop from here on
             self._judge(number)
             self._save(number + 1, 0)
-        except KeyboardInterrupt as stop:
-            raise self._stopped() from stop
+        except KeyboardInterrupt as interrupt:
+            if not saved:
+                raise
+            raise self._stopped() from interrupt
 
     def _step(self, batch: Batch) -> bool:
         """Learn one batch; say whether a stop was asked for."""
@@ -203,11 +206,7 @@ class _Run:
         self.done.steps += 1
         self.losses.append(learnt.loss)
         self._tell(loss=learnt.loss, rate=rate)
-        return learnt.stop or self._asked_to_stop()
-
-    def _asked_to_stop(self) -> bool:
-        # Several processes stop at the same step, which they agree on in `sum_gradients`.
-        return self.processes.alone and self.context.stop.requested
+        return learnt.stop or (self.processes.alone and stop.requested)
 
     def _learn(self, batch: Batch) -> float:
         """Find the gradients of this process's share of a batch; give its part of the loss."""
