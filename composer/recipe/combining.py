@@ -61,9 +61,8 @@ REASONS: Mapping[tuple[str, str], str] = {
     },
     **{
         (kind, "graph"): "a device graph takes adapters in behind sub-layers only"
-        for kind in INNER_KINDS[:4]
+        for kind in INNER_KINDS
     },
-    ("full", "graph"): "a device graph takes adapters in behind sub-layers only",
     **{(kind, use): _NO_BOTTLENECK for kind in INNER_KINDS for use in ("sparsity", "invertible")},
     ("adamix", "sparsity"): "its experts are averaged in the end, which would fill their masks",
     ("adamix", "language"): (

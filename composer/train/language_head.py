@@ -77,10 +77,9 @@ def _write_training(
     text: LearntText | None = None,
 ) -> None:
     """Say what was trained; nothing, where the head is the backbone's own."""
-    tensors = head.part.tensors().values() if head else ()
     TrainingFile(
         **asdict(trained),
-        trainable_parameters=sum(tensor.numel() for tensor in tensors),
+        trainable_parameters=head.part.count() if head else 0,
         seed=stage.training.seed,
         training_examples=len(text.training.rows) if text else 0,
         validation_examples=len(text.held_out.rows) if text else 0,
