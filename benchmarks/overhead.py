@@ -1,4 +1,4 @@
-"""What the engine itself takes: 1,000 stages that do nothing, planned, run and looked at again.
+"""What the engine itself takes: 1,000 stages that do nothing, planned, run, looked at, and changed.
 
     python benchmarks/overhead.py            one stage after another, in this process
     python benchmarks/overhead.py --jobs 2   by two workers
@@ -76,6 +76,14 @@ def main() -> None:
             run = time.perf_counter() - planned
             print(f"{name}: plan {planned - start:.2f} s, run {run:.2f} s, ", end="")
             print(f"{1000 * run / given.stages:.1f} ms a stage")
+        slower = RECIPE.replace("learning_rate: 1.0e-3", "learning_rate: 5.0e-4")
+        (folder / "home.yaml").write_text(slower)
+        wanted = many(wanted_of(read_recipe(folder / "home.yaml")), given.stages, rows=50)
+        start = time.perf_counter()
+        plan = make_plan(wanted, store)
+        planned = time.perf_counter() - start
+        stale = sum(one.state == "stale" for one in plan.stages)
+        print(f"the learning rate changed: plan {planned:.2f} s, {stale} stages stale")
 
 
 if __name__ == "__main__":

@@ -55,6 +55,6 @@ def test_a_training_of_two_processes_ends_with_the_same_bytes_whatever_happens(
     assert runs[-1].wait(300) == 0, runs[-1].err
     assert re.search("process 2 of 2 was killed by SIGKILL", runs[-1].err)
 
-    assert_little_is_repeated(runs[:-1])
+    assert_little_is_repeated(runs[:-1], all_told=False)
     assert objects(project / STORE) == objects(project / "whole")
     assert_clean(project / STORE)
