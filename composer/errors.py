@@ -3,11 +3,13 @@
     ComposerError
     ├── FaultsError            several faults, each with its place; all are reported at once
     │   ├── RecipeError        a recipe, or a value on the command line
-    │   └── DataError          rows of a data file
+    │   ├── DataError          rows of a data file
+    │   └── InterchangeError   a folder in another library's format, or a result that has none in it
     ├── BackboneError          a backbone that is not what it says, or not safe to load
     ├── AdapterError           stored weights that do not fit where they are put
     ├── BundleError            a bundle that is damaged, foreign or from the future
     ├── StoreError             the folder that holds results cannot be read or written
+    ├── TransferError          a hub, server or bucket: not reached, refuses, or has not got it
     ├── TrainingError          training that cannot go on (a loss that is not finite)
     ├── RunError               stages failed or lost their workers; the others are done
     ├── MissingExtraError      a library that is not installed; says the `pip install` line
@@ -64,6 +66,10 @@ class DataError(FaultsError):
     """Rows or columns of a data source are not what the task needs."""
 
 
+class InterchangeError(FaultsError):
+    """What is to be read or written in another library's format does not fit composer or it."""
+
+
 class BackboneError(ComposerError):
     """A backbone is missing, unsafe to load, or not the one that was recorded."""
 
@@ -80,6 +86,10 @@ class StoreError(ComposerError):
     """The store cannot be read or written."""
 
     exit_status = 1
+
+
+class TransferError(ComposerError):
+    """What is pulled or pushed does not get through: the other side is out of reach or refuses."""
 
 
 class TrainingError(ComposerError):

@@ -1,4 +1,4 @@
-"""Write what the documentation says twice: the reference of recipes, and of the command line.
+"""Write what the documentation says twice: the reference of recipes, commands and Python.
 
     python docs/generate.py            writes the generated parts of pages
     python docs/generate.py --check    writes nothing; exit status 1 if one of them would change
@@ -9,19 +9,25 @@ A page is written by hand, except for what stands between these two lines:
     <!-- end of generated -->
 
 The fields of a recipe come from the docstrings of `composer.recipe` (what they mean) and
-from its JSON schema (what is allowed), the commands from their own help, and which kinds combine
-from the table that recipes are checked by.
+from its JSON schema (what is allowed), the commands from their own help, which kinds combine
+from the table that recipes are checked by, and the names of Python from their docstrings.
 """
 
+import ast
+import inspect
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import click
 
+import composer
 from composer.cli.main import group
 from composer.recipe.combining import table_lines
 from composer.recipe.editors import block_texts, block_types
@@ -50,6 +56,15 @@ _PLAIN = {
 }
 _HEADINGS = {"Recipe": "the recipe itself", "TrainingChanges": "training, changed"}
 _PLURALS = {"a name": "names", "a language tag": "language tags", "whole number": "whole numbers"}
+_SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Example):\n", re.MULTILINE)
+_ENTRY = re.compile(r"^([\w.]+): ", re.MULTILINE)
+# What annotations say in short, in `composer.api`.
+_SHORT = {
+    "Place": "str | Path",
+    "Changes": "Mapping[str, object]",
+    "OnEvent": "Callable[[Event], None]",
+    "Text": "str | tuple[str, str]",
+}
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
@@ -59,6 +74,7 @@ def pages() -> dict[Path, str]:
         "recipe.md": recipe_reference,
         "cli.md": cli_reference,
         "methods.md": kinds_table,
+        "python.md": python_reference,
     }
     return {DOCS / name: with_part(DOCS / name, part()) for name, part in parts.items()}
 
@@ -211,6 +227,83 @@ def help_of(name: str, command: click.Command) -> str:
         help_option_names=["-h", "--help"],
     )
     return "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
+
+
+def python_reference() -> str:
+    """Describe every public name of `composer`: its signature, and what its docstring says."""
+    return "\n\n".join("\n\n".join(_python_name(name)) for name in composer.__all__)
+
+
+def _python_name(name: str) -> Iterator[str]:
+    found = getattr(composer, name)
+    yield f"### composer.{name}"
+    if not isinstance(found, type):
+        yield _signature(f"composer.{name}", found)
+        yield from _docstring(found)
+        return
+    yield from _docstring(found)
+    members = dict(_members(found))
+    values = {one: member for one, member in members.items() if not callable(member)}
+    if values:
+        rows = [f"| `{one}` | {_cell(_first(member))} |" for one, member in values.items()]
+        yield "\n".join(["| value | |", "| --- | --- |", *rows])
+    for one, member in members.items():
+        if callable(member):
+            yield _signature(f"{name}.{one}", member)
+            yield from _docstring(member)
+
+
+def _members(cls: type) -> Iterator[tuple[str, Any]]:
+    """Give the public properties and methods of a class that have a docstring."""
+    ours = [one for one in cls.__mro__ if one.__module__.startswith("composer.")]
+    names = dict.fromkeys(name for one in ours for name in vars(one))
+    for name in names:
+        found = next(vars(one)[name] for one in ours if name in vars(one))
+        found = getattr(found, "__func__", found)
+        known = isinstance(found, property | cached_property | FunctionType)
+        if known and not name.startswith("_") and found.__doc__:
+            yield name, found
+
+
+def _signature(name: str, function: Callable[..., object]) -> str:
+    """Write how a function is called, a line a parameter where they are many."""
+    source = textwrap.dedent(inspect.getsource(function))
+    node = next(one for one in ast.walk(ast.parse(source)) if isinstance(one, ast.FunctionDef))
+    arguments = node.args
+    if arguments.args and arguments.args[0].arg in ("self", "cls"):
+        del arguments.args[0]
+    whole = f"{name}({ast.unparse(arguments)}) -> {ast.unparse(node.returns)}".replace('"', "'")
+    for short, long in _SHORT.items():
+        whole = re.sub(rf"\b{short}\b", long, whole)
+    whole = re.sub(r"'(\w+)'$", r"\1", whole)
+    if len(whole) > WIDTH:
+        head, _, rest = whole.partition("(")
+        inner, _, end = rest.rpartition(") -> ")
+        parts = re.split(r", (?=\*|\w+(?::|=|,|$))", inner)
+        whole = "\n".join([f"{head}(", *(f"    {one}," for one in parts), f") -> {end}"])
+    return f"```text\n{whole}\n```"
+
+
+def _first(member: object) -> str:
+    """Give the first paragraph of a docstring, on one line."""
+    return " ".join((inspect.getdoc(member) or "").partition("\n\n")[0].split())
+
+
+def _docstring(member: object) -> Iterator[str]:
+    """Turn a docstring of Google's form into Markdown."""
+    text, *sections = _SECTION.split(f"{inspect.getdoc(member)}\n")
+    yield text.strip()
+    for title, body in zip(sections[::2], sections[1::2], strict=True):
+        inner = textwrap.dedent(body).strip()
+        if title == "Example":
+            yield f"```text\n{inner}\n```"
+        elif title == "Returns":
+            yield f"**Returns** {' '.join(inner.split())}"
+        else:
+            _, *entries = _ENTRY.split(inner)
+            rows = zip(entries[::2], entries[1::2], strict=True)
+            said = [f"| `{key}` | {_cell(' '.join(value.split()))} |" for key, value in rows]
+            yield "\n".join([f"| {title.lower()} | |", "| --- | --- |", *said])
 
 
 def main() -> int:

@@ -49,16 +49,24 @@ def tiny_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def write_tiny_backbone(folder: Path, *, seed: int = 0, size: int = 32, layers: int = 2) -> Path:
+def write_tiny_backbone(
+    folder: Path,
+    *,
+    seed: int = 0,
+    size: int = 32,
+    layers: int = 2,
+    max_tokens: int = 64,
+    tokenizer: Tokenizer | None = None,
+) -> Path:
     """Write a BERT with random weights; another seed is another backbone of the same shape."""
-    tokenizer = tiny_tokenizer()
+    tokenizer = tokenizer or tiny_tokenizer()
     config = BertConfig(
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=size,
         num_hidden_layers=layers,
         num_attention_heads=4,
         intermediate_size=2 * size,
-        max_position_embeddings=64,
+        max_position_embeddings=max_tokens,
     )
     _write(folder, BertModel(config, add_pooling_layer=False), tokenizer, seed)
     return folder

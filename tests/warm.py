@@ -18,8 +18,8 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 _SECONDS = 60  # that no command here takes
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tests.imported"])
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.imported"])
 
 _NUMBERS = itertools.count()
 
@@ -80,7 +80,7 @@ def begin(folder: Path, *arguments: str, before: Sequence[Before] = ()) -> Warm:
     out, err = files = (folder / f"{name}.out", folder / f"{name}.err")
     for file in files:
         file.write_bytes(b"")
-    process = _FORKS.Process(target=_carry_out, args=(folder, arguments, out, err, before))
+    process = FORKS.Process(target=_carry_out, args=(folder, arguments, out, err, before))
     process.start()
     return Warm(process, files)
 

@@ -14,6 +14,8 @@ each time:
 its bytes differ, what it says is the same.
 """
 
+import base64
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -63,7 +65,7 @@ def sign_manifest(
         from model_signing import signing
     except ModuleNotFoundError as error:
         raise _missing() from error
-    _refuse_to_replace(signature)
+    check_signature_target(signature)
     with tempfile.TemporaryDirectory() as folder:
         file, made, secret = (Path(folder) / name for name in (MANIFEST, "signature", "key"))
         file.write_bytes(manifest)
@@ -116,13 +118,42 @@ def verify_manifest(manifest: bytes, *, key: Path, signature: Path, place: str) 
             ) from fault
 
 
-def _refuse_to_replace(signature: Path) -> None:
+def check_signature_target(signature: Path) -> None:
     """Let nothing be overwritten but a signature."""
     if not signature.exists() and not signature.is_symlink():
         return
-    values = read_json(signature)  # a Sigstore bundle
-    if "dsseEnvelope" not in values:
+    if not _looks_signed(signature):
         raise BundleError(f"{signature} is there, and is no signature; give another name")
+
+
+def keep_signature(signature: Path, target: Path) -> None:
+    """Copy a signature from elsewhere; whether it is of a bundle, and whose, is not asked.
+
+    Raises:
+        BundleError: It is no signature, or something else is at the target.
+    """
+    check_signature_target(target)
+    if not _looks_signed(signature):
+        raise BundleError(f"{signature.name}: what came with the bundle is no signature")
+    write_bytes(target, read_bytes(signature, _LIMIT))
+
+
+def signed_digests(signature: Path) -> set[str]:
+    """Tell the SHA-256 of what a signature is of; whether it is good is not asked.
+
+    Raises:
+        BundleError: It is no signature.
+    """
+    try:
+        envelope = read_json(signature, _LIMIT)["dsseEnvelope"]
+        statement = json.loads(base64.b64decode(envelope["payload"]))
+        return {str(one["digest"]) for one in statement["predicate"]["resources"]}
+    except (ValueError, TypeError, KeyError) as fault:
+        raise BundleError(f"{signature} is no signature; sign the bundle again") from fault
+
+
+def _looks_signed(file: Path) -> bool:
+    return "dsseEnvelope" in read_json(file, _LIMIT)  # a Sigstore bundle
 
 
 def _missing() -> MissingExtraError:

@@ -152,11 +152,7 @@ def pack_bundle(bundle: str | Path, target: str | Path) -> None:
         target: A file that is not there, or a zipped bundle, which is replaced.
     """
     target = Path(os.path.abspath(target))
-    if os.path.lexists(target):
-        try:
-            read_manifest(ArchiveSource(target))
-        except BundleError as fault:
-            raise BundleError(f"{target} is there, and is no zipped bundle: {fault}") from fault
+    _refuse_to_replace_file(target)
     opened = open_bundle(bundle)
     with unfinished_file(target) as file:
         write_archive(file, opened.source)
@@ -174,6 +170,30 @@ def copy_bundle(bundle: str | Path, target: str | Path) -> None:
             write_bytes(safe_join(folder, name), bytes(data))
         write_bytes(folder / MANIFEST, opened.manifest.to_bytes())
         open_bundle(folder)  # what was copied is what was checked
+
+
+def place_bundle(bundle: str | Path, target: Path) -> None:
+    """Check a bundle and copy it to where it is wanted; a name that ends in .zip makes a zip."""
+    place = pack_bundle if target.suffix == ".zip" else copy_bundle
+    place(bundle, target)
+
+
+def check_target(target: Path) -> None:
+    """Refuse now what `place_bundle` would refuse once there is a bundle to place.
+
+    Raises:
+        BundleError: Something else than a bundle is there.
+    """
+    target = Path(os.path.abspath(target))
+    (_refuse_to_replace_file if target.suffix == ".zip" else _refuse_to_replace)(target)
+
+
+def _refuse_to_replace_file(target: Path) -> None:
+    if os.path.lexists(target):
+        try:
+            read_manifest(ArchiveSource(target))
+        except BundleError as fault:
+            raise BundleError(f"{target} is there, and is no zipped bundle: {fault}") from fault
 
 
 def _refuse_to_replace(target: Path) -> None:

@@ -1,6 +1,5 @@
 """`composer bundle verify`, `inspect` and `diff`: look at bundles, and change nothing."""
 
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ from composer.errors import ComposerError
 
 if TYPE_CHECKING:
     from composer.bundle.difference import Change
-    from composer.bundle.reader import OpenedBundle
 
 _PATH = click.Path(path_type=Path)
 
@@ -39,9 +37,11 @@ def verify(bundle: Path, public_key: Path | None, signature: Path | None, as_jso
       composer bundle verify home/
       composer bundle verify home.zip --public-key who.pub.pem --json
     """
+    from composer.device.verifying import verify_bundle
+
     found: dict[str, object] = {"bundle": str(bundle), "passed": False}
     try:
-        found |= _verified(bundle, public_key, signature)
+        found |= verify_bundle(bundle, public_key=public_key, signature=signature).figures
     except ComposerError as fault:
         if as_json:
             print_json({**found, "fault": str(fault)})
@@ -50,48 +50,13 @@ def verify(bundle: Path, public_key: Path | None, signature: Path | None, as_jso
     if as_json:
         print_json(found)
         return
-    for line in _verify_lines(found):
+    for line in verified_lines(found):
         click.echo(line)
+    click.echo(f"{bundle}: pass")
 
 
-def _verified(bundle: Path, public_key: Path | None, signature: Path | None) -> dict[str, object]:
-    """Open a bundle, run its self-test, and give the figures of both."""
-    from composer.bundle.reader import open_bundle
-    from composer.bundle.sizes import size_report
-
-    start = time.perf_counter()
-    opened = open_bundle(bundle, public_key=public_key, signature=signature)
-    rows = size_report(opened.manifest)
-    checked = time.perf_counter()
-    return {
-        "digest": opened.manifest.digest,
-        "files": len(rows),
-        "bytes": sum(row.bytes for row in rows),
-        "seconds": round(checked - start, 3),
-        "signed_by": None if public_key is None else str(public_key),
-        "self_test": _self_test(opened) if opened.manifest.graphs else None,
-    }
-
-
-def _self_test(opened: "OpenedBundle") -> dict[str, object]:
-    from composer.device.bundle import Bundle
-
-    start = time.perf_counter()
-    device, test = Bundle(opened), opened.manifest.self_test
-    for name in device.compositions:
-        device.use(name)  # its graph is loaded and its inputs are laid out, test case or not
-    largest = device.self_test()
-    rounded = any(case.by_graph is not None for case in test.cases)
-    return {
-        "cases": len(test.cases),
-        "largest_difference": largest,
-        "allowed": test.graph_tolerance if rounded else test.tolerance,
-        "precision": next(iter(opened.manifest.graphs.values())).precision,
-        "seconds": round(time.perf_counter() - start, 3),
-    }
-
-
-def _verify_lines(found: Mapping[str, Any]) -> Iterator[str]:
+def verified_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """Tell the figures of a bundle that was verified."""
     from composer.report.layout import number_of, size
 
     yield (
@@ -111,7 +76,6 @@ def _verify_lines(found: Mapping[str, Any]) -> Iterator[str]:
             f"difference {test['largest_difference']:.1e} of the largest output, allowed "
             f"{test['allowed']:.0e} ({test['seconds']:.1f} s)"
         )
-    yield f"{found['bundle']}: pass"
 
 
 @click.command()

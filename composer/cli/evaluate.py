@@ -1,16 +1,12 @@
 """`composer evaluate`: score a trained task or composition."""
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from composer.cli.options import json_option, store_option
 from composer.cli.single import carry_out, data_options, read_command, read_data, set_option
 from composer.cli.texts import print_json, print_table
-
-if TYPE_CHECKING:
-    from composer.engine.commands.single import DataOptions
 
 
 @click.command()
@@ -43,7 +39,7 @@ def command(**given: Any) -> None:
       composer evaluate few-shot --language en --language de
       composer evaluate intent --data test.csv --text utterance --label intent
     """
-    from composer.engine.commands.single import evaluate_stage
+    from composer.engine.commands.single import evaluate_stage, whole_data
     from composer.recipe.stages import Evaluate
     from composer.report.shares import ShareRow, members_of, share_lines
     from composer.train.results import read_scores
@@ -53,7 +49,7 @@ def command(**given: Any) -> None:
         shared,
         given["name"],
         languages=given["languages"],
-        data=_whole(read_data(given), given["split"]),
+        data=whole_data(read_data(given), given["split"]),
         split=given["split"],
     )
     _, result = carry_out(wanted, shared)
@@ -76,15 +72,3 @@ def command(**given: Any) -> None:
     ]
     for line in share_lines(shares):
         click.echo(line)
-
-
-def _whole(data: "DataOptions | None", split: str) -> "DataOptions | None":
-    """Let a file that is given be scored whole, not the share of it that is held out."""
-    if data is None or data.data.startswith(("sample:", "hub:")):
-        return data
-    validation, test = data.validation, data.test
-    if split != "test":
-        validation = validation or data.data
-    if split != "validation":
-        test = test or data.data
-    return replace(data, validation=validation, test=test)

@@ -1,17 +1,11 @@
 """`composer leakage`: which test texts stand in what is learnt from."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from composer.cli.options import json_option, recipe_options, store_option
 from composer.cli.texts import print_json
-
-if TYPE_CHECKING:
-    from composer.engine.planning.plan import Plan
-    from composer.engine.storage.store import Store
-    from composer.recipe.reader import LoadedRecipe
 
 
 @click.command()
@@ -49,27 +43,6 @@ def command(
     else:
         for line in overlap_lines(overlaps):
             click.echo(line)
-    faults = refused(overlaps, loaded.recipe.leakage, loaded.place)
-    if faults:
-        raise DataError(faults)
-
-
-def refuse_leaks(loaded: "LoadedRecipe", plan: "Plan", store: "Store") -> None:
-    """Refuse to begin a run whose scores would be of texts that it learns from.
-
-    Raises:
-        DataError: With the texts of which too many were seen.
-    """
-    from composer.engine.running.leakage import find_overlaps, left_to_score
-    from composer.errors import DataError, MissingExtraError
-    from composer.report.overlaps import refused
-
-    if not left_to_score(plan):
-        return
-    try:
-        overlaps = find_overlaps(plan, store, keep=True)
-    except (DataError, MissingExtraError):
-        return  # the stage that reads these data says what is wrong with them
     faults = refused(overlaps, loaded.recipe.leakage, loaded.place)
     if faults:
         raise DataError(faults)

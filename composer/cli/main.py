@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
@@ -21,6 +22,7 @@ COMMANDS = {
     "init": "Write a recipe to begin with.",
     "schema": "Print the JSON schema of recipes, for editors.",
     "check": "Check a recipe and name every fault.",
+    "debug-data": "Look through data for what may be wrong.",
     "leakage": "Show how much test text stands in what is learnt from.",
     "plan": "Show what a run would do, and why.",
     "why": "Tell why a stage would run, down to the edit.",
@@ -28,6 +30,7 @@ COMMANDS = {
     "status": "Show how far a recipe is: done, running, stopped, failed.",
     "compare": "Show what the comparisons of a recipe have measured.",
     "transfer": "Show scores of all languages, and how sure they are.",
+    "report": "Write one HTML file about a run.",
     "show": "Show everything about a stored result.",
     "diff": "Tell what changed from one lock file to another.",
     "train-task": "Train one task adapter.",
@@ -35,12 +38,18 @@ COMMANDS = {
     "fuse": "Learn an AdapterFusion over trained adapters.",
     "evaluate": "Score a trained composition.",
     "predict": "Predict texts with a bundle or a trained composition.",
+    "explain": "Tell why a model says what it says.",
     "export": "Make a bundle for devices.",
     "bundle": "Verify, inspect, compare, change, sign and unpack bundles.",
+    "push": "Send a bundle or an adapter to the Hub or a bucket.",
+    "pull": "Fetch a bundle or an adapter, and check all of it.",
     "trim": "Copy a backbone with fewer token embeddings.",
     "adopt": "Accept a result that was made elsewhere.",
+    "import": "Take over adapters in the formats of other libraries.",
     "gc": "Remove results that nothing names.",
     "samples": "List and show the sample data and backbones.",
+    "doctor": "Check what composer finds on this machine.",
+    "completion": "Print what makes a shell complete commands.",
 }
 
 
@@ -55,7 +64,7 @@ class LazyGroup(click.Group):
         """Import one command."""
         if name not in COMMANDS:
             return None
-        module = import_module(f"composer.cli.{name.replace('-', '_')}")
+        module = import_module(f"composer.cli.{_module(name)}")
         return module.command  # type: ignore[no-any-return]
 
     def resolve_command(
@@ -70,6 +79,12 @@ class LazyGroup(click.Group):
         """Write the list of commands without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _module(command: str) -> str:
+    """Name the module of a command; one that is a word of Python has a line behind it."""
+    name = command.replace("-", "_")
+    return f"{name}_" if iskeyword(name) else name
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from composer.cli.completing import profiles
+
 Command = Callable[..., Any]
 
 
@@ -19,7 +21,12 @@ def recipe_options(function: Command) -> Command:
             metavar="A.B=VALUE",
             help="Change a value of the recipe; read as YAML, may be repeated.",
         ),
-        click.option("--profile", metavar="NAME", help="Merge a profile of the recipe over it."),
+        click.option(
+            "--profile",
+            metavar="NAME",
+            help="Merge a profile of the recipe over it.",
+            shell_complete=profiles,
+        ),
         click.argument("recipe", type=click.Path(path_type=Path)),
     ):
         function = option(function)
@@ -58,13 +65,13 @@ def json_option(function: Command) -> Command:
 
 
 def tracker_option(function: Command) -> Command:
-    """Add trackers, by the names that accelerate knows."""
+    """Add trackers, besides those of a recipe."""
     return click.option(
         "--tracker",
         "trackers",
         multiple=True,
         metavar="NAME",
-        help="Log losses and scores to it as well (tensorboard, wandb, ...), by accelerate.",
+        help="Log losses and scores to it as well: tensorboard, trackio or wandb.",
     )(function)
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from composer.engine.running.events import Event
+from composer.report.happened import event_words
 from composer.report.layout import duration
 from composer.train.context import Progress
 
@@ -112,7 +113,7 @@ class ProgressView:
         if event.kind == "progress" and event.progress is not None:
             self._step(place, event.stage, event.progress)
         else:
-            self._line(f"{place}: {_in_words(event)}")
+            self._line(f"{place}: {event_words(event)}")
 
     def drawn(self) -> Group:
         """Draw the view: what is being carried out, and a line for the whole."""
@@ -156,24 +157,6 @@ class ProgressView:
             click.echo(text, err=True)
         else:
             self.live.console.print(Text(text), soft_wrap=True)
-
-
-def _in_words(event: Event) -> str:
-    match event.kind:
-        case "found":
-            return "done before"
-        case "waiting":
-            return "another run is making it; waiting"
-        case "started":
-            return "going on from its checkpoint" if event.resumed else "started"
-        case "made":
-            return f"made in {duration(event.seconds)}"
-        case "lost":
-            return f"{event.said}; it is begun again"
-        case "failed":
-            return f"failed: {event.said}"
-        case _:
-            return f"left out: {event.said}"
 
 
 def _parts(one: _Running, progress: Progress, now: float) -> list[str]:

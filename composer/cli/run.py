@@ -1,14 +1,14 @@
 """`composer run`: carry out a recipe, then show what it reached."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from composer.cli.leakage import refuse_leaks
+from composer.cli.completing import stages
 from composer.cli.options import (
     command_line,
     json_option,
@@ -19,7 +19,7 @@ from composer.cli.options import (
 from composer.cli.texts import print_json, print_warnings
 
 if TYPE_CHECKING:
-    from composer.engine.running.events import Event, RunOptions
+    from composer.engine.running.events import RunOptions
     from composer.engine.running.executors.base import MakeExecutor
 
 
@@ -34,13 +34,20 @@ _EXECUTOR = "local: on this machine. ray: on a Ray cluster; then --jobs is not n
 @recipe_options
 @store_option
 @tracker_option
-@click.option("--only", multiple=True, metavar="STAGE", help="This stage, and what it needs.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="STAGE",
+    help="This stage, and what it needs.",
+    shell_complete=stages,
+)
 @click.option(
     "--from",
     "anew",
     multiple=True,
     metavar="STAGE",
     help="Make this stage, and all that rests on it, even if they are done.",
+    shell_complete=stages,
 )
 @click.option("--jobs", "-j", type=click.IntRange(1, 1024), metavar="N", help=_JOBS)
 @click.option(
@@ -89,44 +96,28 @@ def command(
       composer run home.yaml --profile smoke --only task/intent
       composer run home.yaml --jobs 2 --keep-going
     """
+    from composer.api.running import carry_out, plan_run
     from composer.cli.progress import ProgressView
     from composer.engine.planning.lock import lock_path
-    from composer.engine.planning.plan import make_plan
-    from composer.engine.planning.wanted import wanted_of
-    from composer.engine.running.event_log import EventLog, event_path
-    from composer.engine.running.run import run_stages
     from composer.engine.storage.store import open_store
     from composer.recipe.advice import warnings
     from composer.recipe.reader import read_recipe
-    from composer.report.comparison import read_comparisons
     from composer.report.tables import report_lines, report_values
 
     loaded = read_recipe(recipe, profile=profile, changes=changes)
     print_warnings(warnings(loaded.recipe, loaded.place))
-    store, name = open_store(store_folder), loaded.recipe.name
-    plan = make_plan(wanted_of(loaded), store, fetch=True)
-    refuse_leaks(loaded, plan, store)
-    about = {"command": command_line(), "recipe": name, "stages": len(plan.stages)}
-    log = EventLog(events_file or event_path(store, name), about)
+    store = open_store(store_folder)
+    plan = plan_run(loaded, store)
     expected = {one.stage.name: one.cost.seconds for one in plan.stages}
-    with log, ProgressView(expected) as progress:
+    with ProgressView(expected) as progress:
         options = _options(given, lock_file or lock_path(recipe, profile=profile))
-        options = replace(options, on_event=_each(log, progress))
-        result = run_stages(plan, store, options)
-    comparisons = read_comparisons(loaded.recipe, plan, store, result=result)
+        options = replace(options, on_event=progress)
+        done = carry_out(loaded, plan, store, options, events_file=events_file)
     if as_json:
-        print_json(report_values(plan, result, comparisons))
+        print_json(report_values(plan, done.result, done.comparisons))
         return
-    for line in report_lines(plan, result, comparisons):
+    for line in report_lines(plan, done.result, done.comparisons):
         click.echo(line)
-
-
-def _each(*listeners: Callable[["Event"], None]) -> Callable[["Event"], None]:
-    def tell(event: "Event") -> None:
-        for listener in listeners:
-            listener(event)
-
-    return tell
 
 
 def _options(given: Mapping[str, Any], lock_file: Path) -> "RunOptions":

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
+from composer.cli.completing import stages
 from composer.cli.options import json_option, recipe_options, store_option
 from composer.cli.texts import print_json
 
 
 @click.command()
 @recipe_options
-@click.argument("stage")
+@click.argument("stage", shell_complete=stages)
 @store_option
 @json_option
 def command(

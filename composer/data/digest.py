@@ -16,21 +16,30 @@ from pathlib import Path
 from composer.data.faults import FaultList
 from composer.data.paths import DataFile, source_files
 from composer.errors import DataError, Fault
-from composer.recipe.schema import DataSource, FileData, HubData, SampleData
+from composer.recipe.schema import DataSource, FileData, HubData, SampleData, Split
 
 READING_VERSION = 1  # raise it when the same bytes are read or split another way
 
 
+Use = tuple[DataSource, Sequence[str], Split | None]  # the only split that is read; None: all
+
+
 def data_digest(
-    source: DataSource, *, languages: Sequence[str], folder: Path, outside: bool = False
+    source: DataSource,
+    *,
+    languages: Sequence[str],
+    folder: Path,
+    outside: bool = False,
+    split: Split | None = None,
 ) -> str:
-    """Digest what `source` holds for `languages`, all splits of it.
+    """Digest what `source` holds for `languages`, all splits of it that are there.
 
     Args:
         source: Where the examples come from.
         languages: In the order they are used.
         folder: The recipe's, which relative paths start from.
         outside: Whether files may lie outside `folder`.
+        split: The only one that is read, as `composer.data.paths.source_files` has it.
 
     Raises:
         DataError: Files are missing or may not be read; all of them at once.
@@ -39,7 +48,9 @@ def data_digest(
     match source:
         case FileData():
             said["reading"] = READING_VERSION
-            said["files"] = _files(source, languages=languages, folder=folder, outside=outside)
+            said["files"] = _files(
+                source, languages=languages, folder=folder, outside=outside, split=split
+            )
         case SampleData():
             from composer.data.samples.assistant import check_language, sample_digest
 
@@ -52,9 +63,7 @@ def data_digest(
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def uses_digest(
-    uses: Sequence[tuple[DataSource, Sequence[str]]], *, folder: Path, outside: bool = False
-) -> str:
+def uses_digest(uses: Sequence[Use], *, folder: Path, outside: bool = False) -> str:
     """Digest what several sources hold, each for its languages; "" for none; see `data_digest`.
 
     Raises:
@@ -62,9 +71,13 @@ def uses_digest(
     """
     faults = FaultList()
     digests = []
-    for source, languages in uses:
+    for source, languages, split in uses:
         try:
-            digests.append(data_digest(source, languages=languages, folder=folder, outside=outside))
+            digests.append(
+                data_digest(
+                    source, languages=languages, folder=folder, outside=outside, split=split
+                )
+            )
         except DataError as error:
             faults.extend(error)
     faults.raise_any()
@@ -74,17 +87,24 @@ def uses_digest(
 
 
 def _files(
-    source: FileData, *, languages: Sequence[str], folder: Path, outside: bool
+    source: FileData,
+    *,
+    languages: Sequence[str],
+    folder: Path,
+    outside: bool,
+    split: Split | None,
 ) -> list[list[str]]:
     faults = FaultList()
     digests: dict[Path, str] = {}  # one file may serve several languages
     listed = []
     for language in languages:
         try:
-            files = source_files(source, language=language, folder=folder, outside=outside)
-            for split, file in files.items():
+            files = source_files(
+                source, language=language, folder=folder, outside=outside, split=split
+            )
+            for part, file in files.items():
                 digests[file.path] = digests.get(file.path) or _digest(file)
-                listed.append([language, split, file.ending, digests[file.path]])
+                listed.append([language, part, file.ending, digests[file.path]])
         except DataError as error:
             faults.extend(error)
     faults.raise_any()

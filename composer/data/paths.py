@@ -38,11 +38,24 @@ class DataFile:
 
 
 def source_files(
-    source: FileData, *, language: str, folder: Path, outside: bool = False
+    source: FileData,
+    *,
+    language: str,
+    folder: Path,
+    outside: bool = False,
+    split: Split | None = None,
 ) -> dict[Split, DataFile]:
     """Find a source's files for one language.
 
     One path is the training split; what is not named is held out of it.
+
+    Args:
+        source: What names them.
+        language: Replaces `$language` in paths.
+        folder: The recipe's, which relative paths start from.
+        outside: Whether they may lie outside `folder`.
+        split: The only one that is read; if it has a file of its own, those of the others need
+            not be there: a language may have test sentences and no more. None: all are read.
 
     Raises:
         DataError: Files that are missing, of an unknown kind, or outside the folder; all at once.
@@ -55,11 +68,14 @@ def source_files(
     }
     faults = FaultList()
     found: dict[Split, DataFile] = {}
-    for split, path in named.items():
+    alone = split is not None and named[split] is not None
+    for part, path in named.items():
         if path is None:
             continue
+        if alone and part != split and not (folder / path.replace("$language", language)).exists():
+            continue
         try:
-            found[split] = find_file(path, language=language, folder=folder, outside=outside)
+            found[part] = find_file(path, language=language, folder=folder, outside=outside)
         except DataError as error:
             faults.extend(error)
     faults.raise_any()

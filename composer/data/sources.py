@@ -88,8 +88,10 @@ def read_examples(
         case SampleData():
             return _read_sample(source.name, type=type, language=language, split=split)
         case FileData():
-            files = source_files(source, language=language, folder=folder, outside=outside)
-            name = files["train"].name
+            files = source_files(
+                source, language=language, folder=folder, outside=outside, split=split
+            )
+            name = files.get("train", next(iter(files.values()))).name
             parts = {
                 part: partial(_read_file, file, type=type, columns=source.columns)
                 for part, file in files.items()

@@ -121,12 +121,9 @@ def open_sites(backbone: Any) -> Sites:
         adapters.init(backbone)
     except (ValueError, AttributeError) as error:
         raise BackboneError(f"architecture {kind!r}: `adapters` has no placement for it") from error
-    found: dict[Site, Any] = {}
-    for number, layer in backbone.iter_layers():
-        for module in layer.modules():
-            if isinstance(module, BottleneckLayer) and module.location_key in _WHERE:
-                _refuse_hooked(module, kind)
-                found[Site(number, _WHERE[module.location_key])] = module
+    found = dict(_site_modules(backbone))
+    for module in found.values():
+        _refuse_hooked(module, kind)
     if len(found) != 2 * backbone.config.num_hidden_layers:
         raise BackboneError(
             f"architecture {kind!r}: {len(found)} sites found, expected two in each of "
@@ -135,6 +132,19 @@ def open_sites(backbone: Any) -> Sites:
     # Where a projection follows (small ELECTRA), `adapters` would couple what lies before it.
     projected = hasattr(backbone, "embeddings_project")
     return Sites(found, None if projected else backbone.embeddings)
+
+
+def site_paths(backbone: Any) -> dict[Site, str]:
+    """Name the module of each site as the library's files do: "encoder.layer.3.output"."""
+    names = {id(module): name for name, module in backbone.named_modules()}
+    return {site: names[id(module)] for site, module in _site_modules(backbone)}
+
+
+def _site_modules(backbone: Any) -> Iterator[tuple[Site, BottleneckLayer]]:
+    for number, layer in backbone.iter_layers():
+        for module in layer.modules():
+            if isinstance(module, BottleneckLayer) and module.location_key in _WHERE:
+                yield Site(number, _WHERE[module.location_key]), module
 
 
 def _refuse_hooked(layer: BottleneckLayer, kind: str) -> None:

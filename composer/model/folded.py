@@ -14,7 +14,7 @@ What a bundle holds of a composition, for mixer 0 at site 3.output over N member
 Folded in float64 and rounded once. Which units belong to which member follows from the members.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -31,12 +31,19 @@ class FoldedMixers:
     """Mixers out of a bundle: nothing left to fold."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._read(tensors)
+
+    def _read(self, tensors: Mapping[str, Tensor]) -> None:
         self._tensors = dict(tensors)
         self._joined = {
             name.removesuffix(".up"): _joined(tensors, name.removesuffix(".up"))
             for name in tensors
             if name.endswith(".up")
         }
+
+    def change(self, how: Callable[[Tensor], Tensor]) -> None:
+        """Put what a function makes of each tensor in its place: move it to a device."""
+        self._read({name: how(tensor) for name, tensor in self._tensors.items()})
 
     def mixing(self, site: Site, number: int, composed: Fuse | Gate, members: Members) -> Mixing:
         """Give the stored mixing; the members say only how many units each has."""

@@ -58,7 +58,7 @@ class Predictor:
         """Predict for examples that are encoded already."""
         logits = self.logits(rows, language=language)
         return [
-            self._read(one, example, row)
+            self.read(one, example, row)
             for one, example, row in zip(logits, examples, rows, strict=True)
         ]
 
@@ -87,6 +87,7 @@ class Predictor:
         batch = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
         return self.model(batch, language=language).float().cpu()  # type: ignore[no-any-return]
 
-    def _read(self, logits: Tensor, example: Example, row: Encoded) -> Prediction:
+    def read(self, logits: Tensor, example: Example, row: Encoded) -> Prediction:
+        """Say what an example's logits mean."""
         about = self.about
         return read_logits(logits.numpy(), example, row, type=about.type, labels=about.labels)

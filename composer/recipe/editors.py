@@ -58,6 +58,9 @@ def recipe_schema(*, part: bool = False) -> Schema:
         for key in ("profiles", "include"):
             if not part:
                 inner["properties"].pop(key, None)
+    # What a recipe needs may stand in what it includes.
+    schema["else"] = {"required": schema.pop("required")}
+    schema["if"] = {"required": ["include"]}
     whole = changed[f"Recipe{_CHANGED}"] if part else schema
     head: Schema = {"$schema": DIALECT, "$id": f"{IDENTITY}:part" if part else IDENTITY}
     return {**head, **whole, "$defs": {**blocks, **changed}}

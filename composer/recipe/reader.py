@@ -19,7 +19,7 @@ from composer.errors import Fault, RecipeError
 from composer.recipe.checks import examine
 from composer.recipe.documents import read_value
 from composer.recipe.findings import MAX_FAULTS, Finding, Path, dotted, nearest, show
-from composer.recipe.includes import INCLUDE, read_included
+from composer.recipe.includes import INCLUDE, Included, read_included
 from composer.recipe.paths import check_paths
 from composer.recipe.schema import Recipe
 from composer.recipe.tree import (
@@ -34,6 +34,20 @@ from composer.recipe.tree import (
 )
 
 MAX_CHECKED = 250_000  # values, once more for each profile
+
+VALUES = "recipe"  # where values stand that are in no file
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a profile and changes are called where they are given, for messages."""
+
+    profile: str = "--profile"
+    changes: str = "--set"
+
+
+TYPED = Options()  # on the command line
+CALLED = Options(profile="profile", changes="changes")  # from Python
 
 _NAMED = frozenset(
     name for name, one in Recipe.model_fields.items() if get_origin(one.annotation) is dict
@@ -61,7 +75,11 @@ class LoadedRecipe:
 
 
 def read_recipe(
-    path: str | FilePath, *, profile: str | None = None, changes: Sequence[str] = ()
+    path: str | FilePath,
+    *,
+    profile: str | None = None,
+    changes: Sequence[str] = (),
+    options: Options = TYPED,
 ) -> LoadedRecipe:
     """Read a recipe.
 
@@ -69,29 +87,70 @@ def read_recipe(
         path: Of the YAML file.
         profile: Name of the profile to merge over it.
         changes: Like `training.epochs=1`; the value is read as YAML.
+        options: How profile and changes are called, for messages.
 
     Raises:
         RecipeError: With every fault that was found.
     """
     path = FilePath(path)
-    read = read_included(path)
+    return _loaded(read_included(path), path.parent, profile, changes, options)
+
+
+def read_values(
+    given: Mapping[str, object],
+    folder: FilePath,
+    *,
+    profile: str | None = None,
+    changes: Sequence[str] = (),
+    options: Options = TYPED,
+) -> LoadedRecipe:
+    """Read a recipe that is in no file; as `read_recipe`.
+
+    Args:
+        given: What would stand in the file.
+        folder: What relative paths start from.
+        profile: See `read_recipe`; as are the others.
+        changes: Merged over it.
+        options: For messages.
+
+    Raises:
+        RecipeError: With every fault that was found.
+    """
+    if INCLUDE in given:
+        message = f"`{INCLUDE}` is for recipes in files; merge what it names, or write a file"
+        raise RecipeError([Fault(VALUES, message)])
+    root = node_of(given, Mark(VALUES))
+    return _loaded(Included(root, frozenset([VALUES]), ()), folder, profile, changes, options)
+
+
+def _loaded(
+    read: Included,
+    folder: FilePath,
+    profile: str | None,
+    changes: Sequence[str],
+    options: Options,
+) -> LoadedRecipe:
     faults = list(read.faults)
     root = read.root
     if profile is not None:
-        root = _with_profile(root, profile, faults)
+        root = _with_profile(root, profile, faults, options)
     for change in changes:
-        root = _with_change(root, change, faults)
+        root = _with_change(root, change, faults, options)
     found, leading_out = examine(_plain(root)), list(check_paths(_plain(root)))
     written = [one for one in leading_out if place_of(root, one.path).source in read.sources]
     faults += faults_of(root, [*found.findings, *written])
     faults += _faults_of_profiles(read.root, used=profile)
     if faults or found.recipe is None:
         raise RecipeError(_in_order(faults))
-    return LoadedRecipe(found.recipe, path.parent, bool(leading_out), root)
+    return LoadedRecipe(found.recipe, folder, bool(leading_out), root)
 
 
 def recipe_from(
-    given: Mapping[str, object], *, place: str = "command line", changes: Sequence[str] = ()
+    given: Mapping[str, object],
+    *,
+    place: str = "command line",
+    changes: Sequence[str] = (),
+    options: Options = TYPED,
 ) -> Recipe:
     """Make a recipe of plain values, with every check that a file gets.
 
@@ -99,6 +158,7 @@ def recipe_from(
         given: What would stand in the file.
         place: Of all that is given.
         changes: Like `training.epochs=1`; each is its own place.
+        options: How changes are called, for messages.
 
     Raises:
         RecipeError: With every fault.
@@ -106,7 +166,7 @@ def recipe_from(
     faults: list[Fault] = []
     root = node_of(given, Mark(place))
     for change in changes:
-        root = _with_change(root, change, faults)
+        root = _with_change(root, change, faults, options)
     found = examine(_plain(root))
     faults += faults_of(root, found.findings)
     if faults or found.recipe is None:
@@ -119,12 +179,12 @@ def _plain(root: Node) -> dict[str, object]:
     return plain if isinstance(plain, dict) else {}
 
 
-def _with_profile(root: Node, name: str, faults: list[Fault]) -> Node:
+def _with_profile(root: Node, name: str, faults: list[Fault], options: Options) -> Node:
     profiles = _profiles(root)
     if name in profiles:
         return _merged_profile(root, profiles[name])
     message = f"no profile is named {show(name)}; {nearest(name, profiles)}"
-    faults.append(Fault(f"--profile {name}", message))
+    faults.append(Fault(f"{options.profile} {name}", message))
     return root
 
 
@@ -168,9 +228,9 @@ def _findings(root: Node) -> list[Finding]:
     return [*examine(plain).findings, *check_paths(plain)]
 
 
-def _with_change(root: Node, change: str, faults: list[Fault]) -> Node:
+def _with_change(root: Node, change: str, faults: list[Fault], options: Options) -> Node:
     """Merge `a.b=c` over a recipe; if that cannot be done, add to the faults."""
-    mark = Mark(f"--set {change}")
+    mark = Mark(f"{options.changes} {change}")
     keys, given, text = change.partition("=")
     path = tuple(keys.strip().split("."))
     fault = _refused_change(root, path, given=bool(given))

@@ -53,6 +53,7 @@ Score = Literal[
     "exact-match",
 ]
 Split = Literal["train", "validation", "test"]
+Tracker = Literal["tensorboard", "trackio", "wandb"]
 Decay = Literal["linear", "cosine", "constant"]
 HeadRate = Rate | Literal["same"]
 
@@ -645,6 +646,8 @@ class Recipe(Block):
         bundles: What is exported.
         compare: Comparisons of methods.
         leakage: How much test text may stand in what is learnt from.
+        trackers: Log loss, learning rate and scores to these as well, while a run goes on:
+            "tensorboard" (files), "trackio" (a file) or "wandb" (offline).
         include: Files in the recipe's folder, merged under it; a later one over an earlier.
         profiles: Named changes, merged over the recipe with `--profile`.
     """
@@ -662,5 +665,6 @@ class Recipe(Block):
     bundles: dict[Name, Bundle] = {}
     compare: dict[Name, Methods] = {}
     leakage: Leakage = Leakage()
+    trackers: Annotated[tuple[Tracker, ...], Field(exclude=True)] = ()  # they decide no result
     include: Annotated[tuple[str, ...], Field(exclude=True)] = ()  # merged when it is read
     profiles: dict[Name, dict[str, object]] = {}

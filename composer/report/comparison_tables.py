@@ -97,9 +97,9 @@ def _laid_out(
     for number, one in enumerate(comparisons):
         if number:
             yield ""
-        yield from table(_score_rows(one))
+        yield from table(score_rows(one))
         yield ""
-        yield _said(one)
+        yield told_of(one)
         if chosen := _chosen_rows(one):
             yield ""
             yield from table(chosen)
@@ -125,7 +125,8 @@ def _numbers(rows: Rows) -> range:
     )
 
 
-def _score_rows(comparison: Comparison) -> Rows:
+def score_rows(comparison: Comparison) -> Rows:
+    """Give the scores as cells, a row a method; the first row are the heads."""
     one = comparison.methods[0].name
     tasks = [f"{task} {comparison.measured[one, task].score}" for task in comparison.tasks]
     mean = ["mean"] if len(tasks) > 1 else []
@@ -157,7 +158,7 @@ def _score(scores: Scores) -> str:
     return f"{scores.mean:.3f}{spread}"
 
 
-def _said(comparison: Comparison) -> str:
+def told_of(comparison: Comparison) -> str:
     """Say what the numbers are."""
     cell = next(iter(comparison.measured.values())).cell
     several = len(cell.seeds) > 1

@@ -34,7 +34,7 @@ def mermaid_lines(plan: Plan) -> Iterator[str]:
         yield f'  s{numbers[name]}["{_label(name, those)}"]:::{_state(those)}'
     arrows = dict.fromkeys(
         (numbers[node_of[need]], numbers[node_of[name]])
-        for name, needs in _nearest_needs(plan).items()
+        for name, needs in nearest_needs(plan).items()
         for need in needs
     )
     for start, end in arrows:
@@ -43,7 +43,7 @@ def mermaid_lines(plan: Plan) -> Iterator[str]:
         yield f"  classDef {state} {style}"
 
 
-def _nearest_needs(plan: Plan) -> dict[str, list[str]]:
+def nearest_needs(plan: Plan) -> dict[str, list[str]]:
     """Leave out of a stage's needs what another of its needs rests on already."""
     under: dict[str, set[str]] = {}
     nearest: dict[str, list[str]] = {}

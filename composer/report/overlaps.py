@@ -6,8 +6,11 @@ far         intent (de)      312         0  0.0 %  3  1.0 %
 
 from collections.abc import Callable, Iterator, Sequence
 
-from composer.engine.running.leakage import Overlap
-from composer.errors import Fault
+from composer.engine.planning.plan import Plan
+from composer.engine.running.leakage import Overlap, find_overlaps, left_to_score
+from composer.engine.storage.store import Store
+from composer.errors import DataError, Fault, MissingExtraError
+from composer.recipe.reader import LoadedRecipe
 from composer.recipe.schema import Leakage
 from composer.report.layout import count, table_lines
 
@@ -56,6 +59,23 @@ def refused(
                 faults.append(Fault(place(("evaluations", one.evaluation)), message))
                 break
     return faults
+
+
+def refuse_leaks(loaded: LoadedRecipe, plan: Plan, store: Store) -> None:
+    """Refuse to begin a run whose scores would be of texts that it learns from.
+
+    Raises:
+        DataError: With the texts of which too many were seen.
+    """
+    if not left_to_score(plan):
+        return
+    try:
+        overlaps = find_overlaps(plan, store, keep=True)
+    except (DataError, MissingExtraError):
+        return  # the stage that reads these data says what is wrong with them
+    faults = refused(overlaps, loaded.recipe.leakage, loaded.place)
+    if faults:
+        raise DataError(faults)
 
 
 def _text(one: Overlap) -> str:

@@ -14,6 +14,7 @@ from composer.report.language_losses import head_line
 from composer.report.layout import count, duration, number_of, size, table_lines
 
 _REASONS_SHOWN = 3
+RIGHT = (2, 3, 4, 5, 6)  # columns that are aligned to the right
 _HEAD = ["stage", "state", "parameters", "in all", "memory", "size", "time", "why"]
 
 
@@ -50,9 +51,13 @@ def stage_values(planned: PlannedStage) -> dict[str, object]:
 
 def plan_lines(plan: Plan) -> list[str]:
     """Lay out a plan as a table, and sum it up."""
-    rows = [_HEAD, *map(_row, plan.stages)]
     told = [line] if (line := head_line(plan)) else []
-    return [*table_lines(rows, right=(2, 3, 4, 5, 6)), *told, _summary(plan)]
+    return [*table_lines(plan_rows(plan), right=RIGHT), *told, plan_summary(plan)]
+
+
+def plan_rows(plan: Plan) -> list[list[str]]:
+    """Give a plan as rows of a table, its heads first."""
+    return [_HEAD, *map(_row, plan.stages)]
 
 
 def _row(planned: PlannedStage) -> list[str]:
@@ -89,7 +94,8 @@ def some_of(reasons: Sequence[str]) -> str:
     return f"{shown}; and {more} more" if more > 0 else shown
 
 
-def _summary(plan: Plan) -> str:
+def plan_summary(plan: Plan) -> str:
+    """Say how much is left to be made, and how long it takes."""
     left = [one for one in plan.stages if one.state != "done"]
     whole = number_of(len(plan.stages), "stage")
     said = [f"{whole}, {len(left)} to run"]

@@ -128,7 +128,7 @@ def report_lines(
         _trained_table(report.trained),
         *(size_lines(rows, head=name) for name, rows in report.bundles.items()),
         comparison_lines(comparisons),
-        [_summary(result)],
+        [run_summary(result)],
     ]
     for number, block in enumerate(lines for one in blocks if (lines := list(one))):
         if number:
@@ -199,17 +199,22 @@ def _examples(scored: Sequence[Scored], language: str) -> str:
     return "/".join(map(count, found))
 
 
-def _trained_table(trained: Mapping[str, tuple[int, int]]) -> list[str]:
+def trained_rows(trained: Mapping[str, tuple[int, int]]) -> list[list[str]]:
+    """Give what was trained as rows of a table, its heads first."""
     rows = [["trained", "parameters", "size"]]
     rows += [[name, count(number), size(bytes_)] for name, (number, bytes_) in trained.items()]
-    return table_lines(rows, right=(1, 2)) if len(rows) > 1 else []
+    return rows
+
+
+def _trained_table(trained: Mapping[str, tuple[int, int]]) -> list[str]:
+    return table_lines(trained_rows(trained), right=(1, 2)) if trained else []
 
 
 def _bundle_sizes(stored: StoredResult) -> list[SizeRow]:
     return size_report(read_manifest(FolderSource(stored.folder / "bundle")))
 
 
-def _summary(result: RunResult) -> str:
+def run_summary(result: RunResult) -> str:
     """Say what was done now."""
     made, whole = len(result.made), number_of(len(result.results), "stage")
     if not made:

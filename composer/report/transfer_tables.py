@@ -34,8 +34,8 @@ def transfer_lines(tables: Sequence[Table], *, resamples: int = RESAMPLES) -> It
         yield from _notes(table, resamples)
         yield ""
         if table.against:
-            yield from table_lines(list(_difference_rows(table)))
-            yield _tests(table)
+            yield from table_lines(list(difference_rows(table)))
+            yield tests_told(table)
             yield ""
 
 
@@ -45,8 +45,8 @@ def transfer_markdown(tables: Sequence[Table], *, resamples: int = RESAMPLES) ->
         yield from _markdown(list(_rows(table)))
         yield from ("", " ".join(f"{note}." for note in _notes(table, resamples)), "")
         if table.against:
-            yield from _markdown(list(_difference_rows(table)))
-            yield from ("", f"{_tests(table)}.", "")
+            yield from _markdown(list(difference_rows(table)))
+            yield from ("", f"{tests_told(table)}.", "")
 
 
 def transfer_csv(tables: Sequence[Table]) -> str:
@@ -103,7 +103,8 @@ def _score(cell: Cell) -> str:
     return f"{_number(cell.measured.value)} [{_number(low)}, {_number(high)}]"
 
 
-def _difference_rows(table: Table) -> Iterator[list[str]]:
+def difference_rows(table: Table) -> Iterator[list[str]]:
+    """Give the differences as cells, a row a language; the first row are the heads."""
     yield [f"{table.evaluation}: difference",
            *(f"{name} - {other}" for name, other in table.against.items())]  # fmt: skip
     for tag in (*table.languages, MEAN, UNSEEN):
@@ -126,7 +127,8 @@ def _notes(table: Table, resamples: int) -> Iterator[str]:
     yield f"in brackets 95 % of {count(resamples)} resamples of the {table.split} examples{seeds}"
 
 
-def _tests(table: Table) -> str:
+def tests_told(table: Table) -> str:
+    """Say how the p of a table's differences are found."""
     tests = {one.test for (_, tag), one in table.differences.items() if tag in table.languages}
     said = "McNemar's exact test" if tests == {"mcnemar"} else "paired bootstrap"
     also = "; of means, paired bootstrap" if tests == {"mcnemar"} and table.means else ""

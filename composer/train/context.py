@@ -90,8 +90,6 @@ class StageContext:
         report: Call it with the progress.
         stop: Look at it between steps that are `held`; when requested, write a checkpoint and
             raise `StoppedError`.
-        trackers: Names of trackers, for accelerate.
-        logs: Folder for what trackers write to disk.
         mapped: Folder of weights that processes share (see `composer.model.mapped`); None: the
             backbone's weights are read into this process's own memory.
         recipe: The recipe as plain values, for an export; empty where there is none.
@@ -111,8 +109,6 @@ class StageContext:
     outside: bool = False
     report: Callable[[Progress], None]
     stop: StopRequest
-    trackers: tuple[str, ...] = ()
-    logs: Path = Path("logs")
     mapped: Path | None = None
     recipe: Mapping[str, object]
     lock: Mapping[str, object]

@@ -6,8 +6,8 @@
     several processes             each learns its share of every batch; the first one judges
 
 The loop knows nothing of tasks: it is given what computes a loss and what computes a score.
-`accelerate` puts tensors on the device, clips and speaks to trackers; its own checkpoints are
-pickles, so `composer.train.checkpoint` writes ours.
+`accelerate` puts tensors on the device and clips; its own checkpoints are pickles, so
+`composer.train.checkpoint` writes ours.
 """
 
 import logging
@@ -18,12 +18,10 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.tracking import get_available_trackers
-from accelerate.utils import LoggerType
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
-from composer.errors import Fault, RecipeError, StoppedError, TrainingError, did_you_mean
+from composer.errors import StoppedError, TrainingError
 from composer.recipe.schema import Training
 from composer.train.checkpoint import Checkpoint, Trained, read_checkpoint, write_checkpoint
 from composer.train.context import Progress, StageContext
@@ -98,27 +96,6 @@ def train(job: Job, training: Training, context: StageContext) -> Trained:
     return _Run(job, training, context).run()
 
 
-def new_accelerator(context: StageContext) -> Accelerator:
-    """Make what places tensors and speaks to trackers.
-
-    Raises:
-        RecipeError: A tracker is unknown, or its library is not installed: `accelerate` itself
-            would leave it out without a word.
-    """
-    known = [kind.value for kind in LoggerType if kind.value != "all"]
-    installed = {str(kind.value) for kind in get_available_trackers()}
-    faults = [
-        Fault("--tracker", f"unknown {name!r}; {did_you_mean(name, known)}")
-        if name not in known
-        else Fault("--tracker", f"{name} is not installed; run: pip install {name}")
-        for name in context.trackers
-        if name not in installed
-    ]
-    if faults:
-        raise RecipeError(faults)
-    return Accelerator(log_with=list(context.trackers) or None, project_dir=str(context.logs))
-
-
 def learning_rate(step: int, total: int, training: Training) -> float:
     """Give the rate of one step: it rises from 0 in the warm-up, then decays towards 0.
 
@@ -138,7 +115,7 @@ class _Run:
 
     def __init__(self, job: Job, training: Training, context: StageContext) -> None:
         self.job, self.training, self.context = job, training, context
-        self.accelerator = new_accelerator(context)
+        self.accelerator = Accelerator()
         self.processes = Processes.here()
         self.names = sorted(job.parameters)
         self.optimizer = self._new_optimizer()
@@ -153,15 +130,11 @@ class _Run:
     def run(self) -> Trained:
         start_epoch, start_batch = self._resume(self.file)
         self.processes.check_alike(self._parameters())
-        if self.context.trackers:
-            self.accelerator.init_trackers(self.context.key[:12])
         for number in range(start_epoch, len(self.job.epochs)):
             if self._finished_early():
                 break
             self._epoch(number, start_batch if number == start_epoch else 0)
         self._restore_best()
-        if self.context.trackers:
-            self.accelerator.end_training()
         return self.done
 
     def _epoch(self, number: int, first: int) -> None:
@@ -252,14 +225,9 @@ class _Run:
         self.job.set_training(active=False)
 
     def _tell(self, *, loss: float, rate: float | None = None, score: float | None = None) -> None:
-        step = self.done.steps
         self.context.report(
-            Progress(done=step, total=self.total, loss=loss, rate=rate, score=score)
+            Progress(done=self.done.steps, total=self.total, loss=loss, rate=rate, score=score)
         )
-        if self.context.trackers:
-            values = {"loss": loss, "learning_rate": rate, "score": score}
-            known = {name: value for name, value in values.items() if value is not None}
-            self.accelerator.log(known, step=step)
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         """Group what is trained: a head learns faster, and only matrices decay."""

@@ -40,6 +40,18 @@ def test_where_the_files_lie_does_not_matter(folder: Path):
     assert digest(folder / "elsewhere", "deep/$language.csv") == before
 
 
+def test_what_is_there_counts_whichever_split_is_read(folder: Path):
+    source = files(SplitPaths(train="data/$language.csv", test="test/$language.csv"))
+    write(folder, "test/en.csv", "text,label\nen,y\n")
+    write(folder, "test/fi.csv", "text,label\nfi,y\n")
+    whole, part = (
+        data_digest(source, languages=("en",), folder=folder, split=split)
+        for split in (None, "test")
+    )
+    assert whole == part
+    assert data_digest(source, languages=("fi",), folder=folder, split="test")
+
+
 def test_a_byte_more_is_another_digest(folder: Path):
     before = digest(folder, "data/$language.csv")
     write(folder, "data/de.csv", "text,label\nde,x\n\n")

@@ -30,6 +30,16 @@ def test_all_missing_files_are_told_with_their_nearest_names(tmp_path: Path):
     ]
 
 
+def test_a_split_with_a_file_of_its_own_needs_no_other(tmp_path: Path):
+    paths = SplitPaths(train="train/$language.csv", test="test/$language.csv")
+    write(tmp_path, "test/fi.csv", "")
+    found = source_files(files(paths), language="fi", folder=tmp_path, split="test")
+    assert {split: file.name for split, file in found.items()} == {"test": "test/fi.csv"}
+    for split in ("train", "validation", None):
+        with pytest.raises(DataError, match=r"train/fi\.csv: no such file"):
+            source_files(files(paths), language="fi", folder=tmp_path, split=split)
+
+
 @pytest.mark.parametrize(
     "path",
     ["../secret.csv", "/etc/passwd", "data/../../secret.csv", "C:\\secret.csv", "\\\\host\\a.csv",

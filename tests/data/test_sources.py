@@ -44,6 +44,14 @@ def test_a_split_that_has_a_file_is_read_from_it_and_the_others_held_out(tmp_pat
     assert 80 < len(validation) < 120
 
 
+def test_a_language_that_has_test_texts_alone_is_read(tmp_path: Path):
+    write(tmp_path, "test/en.csv", "text,label\nlights on,l0\n")
+    paths = SplitPaths(train="train/$language.csv", test="test/$language.csv")
+    assert read_split(tmp_path, paths, "test") == ["lights on"]
+    with pytest.raises(DataError, match=r"train/en\.csv: no such file"):
+        read_split(tmp_path, paths, "train")
+
+
 def test_a_file_too_small_to_share_out_says_what_to_do(tmp_path: Path):
     write(tmp_path, "a.csv", "text,label\na,x\nb,y\n")
     message = r"a\.csv: too few different texts to hold a validation split out of; give it a file"

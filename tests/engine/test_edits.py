@@ -143,6 +143,7 @@ NOTHING = [
          {"$language > fuse(intent, domain)": '"$language>fuse(intent,domain)"'}),
     Edit("FolderBackbone.precision", {"precision: float32": "precision: auto"}),
     Edit("Recipe.leakage Leakage.exact Leakage.near", changes=("leakage={exact: 1, near: 1}",)),
+    Edit("Recipe.trackers", changes=("trackers=[tensorboard]",)),
     Edit("Member.adapter", {"en: {}": "en: {adapter: language}"}),
     Edit("Member.data", {"en: {}": "en: {data: text}"}),
     Edit("Recipe.include",

@@ -15,7 +15,7 @@ from composer.recipe.tree import values
 from tests.recipe.recipes import SOUND
 
 ROOT = Path(__file__).parent.parent.parent
-RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+RECIPES = sorted((ROOT / "recipes").glob("*/*.yaml"))  # not the parts that they include
 WHOLE, PART = (Draft202012Validator(recipe_schema(part=part)) for part in (False, True))
 
 
@@ -75,6 +75,11 @@ def test_what_is_wrong_is_not_valid(old: str, new: str):
 def test_a_profile_may_say_a_part_of_anything_and_take_keys_away():
     smoke = "smoke: {tasks: {domain: {adapter: task}}, bundles: {box: null}, name: other}"
     assert errors(SOUND.replace("smoke: {training: {epochs: 1}}", smoke)) == []
+
+
+def test_what_a_recipe_needs_may_stand_in_what_it_includes():
+    assert errors("composer: 1\nname: home\n") != []
+    assert errors("composer: 1\nname: home\ninclude: [parts/home.yaml]\n") == []
 
 
 def test_in_a_file_that_is_included_nothing_is_needed_and_all_is_checked():

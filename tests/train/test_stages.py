@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from composer.errors import AdapterError, BackboneError, DataError, RecipeError, StoppedError
+from composer.errors import AdapterError, BackboneError, DataError, StoppedError
 from composer.model.arithmetic import couple
 from composer.model.backbone import Backbone
 from composer.model.files import read_adapter
@@ -325,26 +325,6 @@ def test_a_loss_that_is_not_finite_ends_the_training(
     monkeypatch.setattr(tasks, "task_loss", lambda *_: torch.tensor(float("nan")))
     with pytest.raises(TrainingError, match=r"step 1: the loss is nan.*learning_rate"):
         workshop.run(task_stage())
-
-
-@pytest.mark.parametrize(
-    ("tracker", "message"),
-    [
-        ("tensorbord", "unknown 'tensorbord'; did you mean 'tensorboard'"),
-        ("mlflow", "mlflow is not installed; run: pip install mlflow"),
-    ],
-)
-def test_a_tracker_that_would_be_left_out_is_refused(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, tracker: str, message: str
-):
-    from dataclasses import replace
-
-    from composer.train import loop
-
-    monkeypatch.setattr(loop, "get_available_trackers", list)
-    context = replace(workshop.context("intent"), trackers=(tracker,))
-    with pytest.raises(RecipeError, match=message):
-        loop.new_accelerator(context)
 
 
 def test_wide_and_deep_adapters_are_what_they_say(workshop: Workshop):

@@ -24,6 +24,7 @@ from composer.recipe.stages import TaskSettings, TrainComposition, TrainLanguage
 Values = dict[str, object]
 
 COMMAND = "command-line"  # name of the recipe of one stage
+UNKNOWN_DATA = FileData(source="files", path="unknown")  # of adapters from elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ class StoredRecipe:
         stored: Stage name -> key.
         parts: By name.
         faults: Names that stand for nothing or for too much.
+        place: Where names were found, for messages.
     """
 
     store: Store
@@ -66,6 +68,7 @@ class StoredRecipe:
     stored: dict[str, str] = field(default_factory=dict)
     parts: dict[str, StoredPart] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    place: str = "command line"
 
     def add(self, name: str, *, kinds: tuple[str, ...] = PARTS) -> str:
         """Add what a name stands for, with all that it rests on; give its name in here.
@@ -73,12 +76,25 @@ class StoredRecipe:
         A name that cannot be resolved is noted in `faults` and given back as it is.
         """
         try:
-            ref = resolve(self.store, name, kinds=kinds)
+            ref = resolve(self.store, name, kinds=kinds, place=self.place)
         except RecipeError as error:
             self.faults += error.faults
             return name
         recipe_folder = self.store.folder / ref.about.get("folder", os.curdir)
         return self._add_key(ref.key, label=self._label(ref), recipe_folder=recipe_folder)
+
+    def need(self, name: str, *, head: bool = False, data: bool = False) -> None:
+        """Note what an imported part lacks of what is asked of it."""
+        part = self.parts.get(name)
+        if part is None:
+            return
+        if head and not (part.folder / "head.json").exists():
+            self._note(
+                f"{name} was imported without a head, and predicts nothing; learn one: give it "
+                "as the expression of a trained composition, or in a fusion"
+            )
+        if data and part.stage.data.source == UNKNOWN_DATA:
+            self._note(f"{name} was imported, and what it learnt from is not known; give --data")
 
     def raise_any(self) -> None:
         """Tell everything that is wrong with the names at once."""
@@ -94,7 +110,7 @@ class StoredRecipe:
         first = next(iter(self.parts.values()))
         faults = [
             Fault(
-                "command line",
+                self.place,
                 f"{one.name} was trained on the backbone {_short(one)}, {first.name} on "
                 f"{_short(first)}; adapters are combined on one backbone only",
             )
@@ -187,7 +203,7 @@ class StoredRecipe:
         return name
 
     def _note(self, message: str) -> None:
-        self.faults.append(Fault("command line", message))
+        self.faults.append(Fault(self.place, message))
 
     def _describe(self, part: StoredPart) -> None:
         """Write a part into the recipe, and what it rests on."""

@@ -12,7 +12,7 @@ planned, keyed and run exactly as a recipe's stage is; equal work is found in th
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from composer.engine.commands.parts import COMMAND, StoredRecipe, Values
@@ -23,7 +23,7 @@ from composer.errors import Fault, RecipeError
 from composer.recipe.composition import NONE, print_composition
 from composer.recipe.expand import expand
 from composer.recipe.fit import check_fit
-from composer.recipe.reader import recipe_from
+from composer.recipe.reader import CALLED, TYPED, recipe_from
 from composer.recipe.stages import Stage
 
 logger = logging.getLogger(__name__)
@@ -61,12 +61,27 @@ class Command:
         backbone: `sample:name`, `folder:path` or `hub:owner/name@revision`; None where the
             stored results say it.
         changes: Like `training.epochs=1`.
+        python: It was called from Python, and its messages name arguments, not options.
     """
 
     store: Store
     folder: Path
     backbone: str | None = None
     changes: Sequence[str] = ()
+    python: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where all that is given was found."""
+        return "this call" if self.python else PLACE
+
+    def option(self, name: str) -> str:
+        """Name an option as it is given."""
+        return name if self.python else f"--{name}"
+
+    def written(self, name: str, value: str) -> str:
+        """Write an option with its value as it would be given."""
+        return f'{name}="{value}"' if self.python else f"--{name} {value}"
 
 
 def train_language_stage(
@@ -80,7 +95,7 @@ def train_language_stage(
         data: Plain text.
         adapter: Kind of the shape `adapters.language`, which `changes` may change.
     """
-    made = StoredRecipe(command.store, command.folder)
+    made = StoredRecipe(command.store, command.folder, place=command.place)
     made.section("adapters")["language"] = {"kind": adapter}
     made.section("data")["text"] = data_values(data)
     made.values["languages"] = {"members": [tag], "data": "text", "adapter": "language"}
@@ -112,7 +127,7 @@ def train_task_stage(
         examples: Learn from so many only.
         over: Names of stored language adapters to train on.
     """
-    made = StoredRecipe(command.store, command.folder)
+    made = StoredRecipe(command.store, command.folder, place=command.place)
     for one in over:
         made.add(one, kinds=("language",))
     made.raise_any()
@@ -155,9 +170,10 @@ def fuse_stage(
         examples: Learn from so many only.
         train_norm: Train own copies of the norms; None: if any member has them.
     """
-    made = StoredRecipe(command.store, command.folder)
+    made = StoredRecipe(command.store, command.folder, place=command.place)
     fused = [one if one == NONE else made.add(one, kinds=("task", "language")) for one in members]
     target = made.add(task, kinds=("task",))
+    made.need(target, data=data is None)
     made.raise_any()
     if target not in fused:
         logger.warning(
@@ -199,8 +215,9 @@ def evaluate_stage(
         data: Left out: what it was trained on, its `split`.
         split: Which part of the data.
     """
-    made = StoredRecipe(command.store, command.folder)
+    made = StoredRecipe(command.store, command.folder, place=command.place)
     scored = made.add(name, kinds=("task", "composition"))
+    made.need(scored, head=True, data=data is None)
     made.raise_any()
     languages = languages or made.parts[scored].stage.data.languages
     _add_languages(made, scored, languages)
@@ -231,8 +248,10 @@ def export_stage(
         precision: Of the backbone's graph; None: parts only.
         part_precision: Of what was trained.
     """
-    made = StoredRecipe(command.store, command.folder)
+    made = StoredRecipe(command.store, command.folder, place=command.place)
     exported = [made.add(name, kinds=("task", "composition")) for name in names]
+    for one in exported:
+        made.need(one, head=True)
     made.raise_any()
     for one in exported:
         _add_languages(made, one, languages)
@@ -243,6 +262,22 @@ def export_stage(
         "part_precision": part_precision,
     }
     return with_scores(_finish(command, made, f"bundle/{bundle}"), command.store)
+
+
+def whole_data(data: DataOptions | None, split: str) -> DataOptions | None:
+    """Let a file that is given be scored whole, not the share of it that is held out.
+
+    >>> whole_data(DataOptions(data="new.csv"), "test").test
+    'new.csv'
+    """
+    if data is None or data.data.startswith(("sample:", "hub:")):
+        return data
+    validation, test = data.validation, data.test
+    if split != "test":
+        validation = validation or data.data
+    if split != "validation":
+        test = test or data.data
+    return replace(data, validation=validation, test=test)
 
 
 def data_values(data: DataOptions) -> Values:
@@ -264,8 +299,12 @@ def data_values(data: DataOptions) -> Values:
     return {"source": "files", "path": path, **shared}
 
 
-def backbone_values(text: str) -> Values:
+def backbone_values(text: str, *, place: str = "--backbone") -> Values:
     """Give a backbone as a recipe has it.
+
+    Args:
+        text: As a command is given it.
+        place: Where it was found, for messages.
 
     >>> backbone_values("folder:backbones/mine")
     {'source': 'folder', 'path': 'backbones/mine'}
@@ -279,7 +318,7 @@ def backbone_values(text: str) -> Values:
     if source == "sample":
         return {"source": source, "name": name}
     message = f"{text!r} is no backbone; write sample:NAME, folder:PATH or hub:OWNER/NAME@COMMIT"
-    raise RecipeError([Fault("--backbone", message)])
+    raise RecipeError([Fault(place, message)])
 
 
 def _add_languages(made: StoredRecipe, name: str, languages: Sequence[str]) -> None:
@@ -309,14 +348,15 @@ def _finish(command: Command, made: StoredRecipe, wanted: str) -> Wanted:
     made.raise_any()
     fingerprints = made.fingerprints() if made.parts else None
     if command.backbone is not None:
-        block: Values = backbone_values(command.backbone)
+        block: Values = backbone_values(command.backbone, place=command.option("backbone"))
     elif made.parts:
         block = made.backbone().model_dump(mode="json", exclude_none=True)
     else:
-        message = "give the backbone, for example --backbone sample:multilingual-e5-small"
-        raise RecipeError([Fault(PLACE, message)])
+        example = command.written("backbone", "sample:multilingual-e5-small")
+        raise RecipeError([Fault(command.place, f"give the backbone, for example {example}")])
     values = {"composer": 1, "name": COMMAND, "backbone": block, **made.values}
-    recipe = recipe_from(values, place=PLACE, changes=command.changes)
+    options = CALLED if command.python else TYPED
+    recipe = recipe_from(values, place=command.place, changes=command.changes, options=options)
     stages = _wanted(expand(recipe), wanted, stored=made.stored)
     return Wanted(
         recipe=COMMAND,

@@ -16,10 +16,10 @@ from composer.engine.planning.backbones import (
 )
 from composer.engine.planning.wanted import Wanted
 from composer.errors import BackboneError, DataError, Fault, RecipeError
-from composer.recipe.schema import DataSource
-from composer.recipe.stages import Stage, data_uses
+from composer.recipe.schema import DataSource, Split
+from composer.recipe.stages import Evaluate, Stage, data_uses
 
-DataUsed = tuple[tuple[DataSource, tuple[str, ...]], ...]
+DataUsed = tuple[tuple[DataSource, tuple[str, ...], Split | None], ...]
 
 
 def check_ready(wanted: Wanted, *, cache: Path) -> None:
@@ -54,8 +54,9 @@ def known_backbone(wanted: Wanted, *, cache: Path) -> BackboneFacts | None:
 
 
 def data_used(stage: Stage) -> DataUsed:
-    """List the data that a stage reads, and of which languages."""
-    return tuple((use.source, use.languages) for use in data_uses(stage))
+    """List the data that a stage reads, of which languages, and of which split alone."""
+    split = stage.split if isinstance(stage, Evaluate) else None
+    return tuple((use.source, use.languages, split) for use in data_uses(stage))
 
 
 def data_digests(wanted: Wanted) -> dict[DataUsed, str]:

@@ -27,6 +27,7 @@ class Wanted:
         stored: Stage name -> key, for needs that no stage here makes.
         fingerprints: What the backbone must have, where stored parts demand it.
         values: The recipe as plain values; empty for a command.
+        trackers: Names of those that are told its numbers.
         fit: Lists what does not fit the backbone's shape.
     """
 
@@ -38,6 +39,7 @@ class Wanted:
     stored: Mapping[str, str] = field(default_factory=dict)
     fingerprints: Fingerprints | None = None
     values: Mapping[str, object] = field(default_factory=dict)
+    trackers: tuple[str, ...] = ()
     fit: Callable[[BackboneShape], Sequence[Fault]] = lambda _: ()
 
 
@@ -51,5 +53,6 @@ def wanted_of(loaded: LoadedRecipe) -> Wanted:
         folder=loaded.folder,
         outside=loaded.outside,
         values=recipe.model_dump(mode="json"),
+        trackers=recipe.trackers,
         fit=lambda shape: check_fit(recipe, shape, loaded.place),
     )

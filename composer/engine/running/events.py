@@ -28,7 +28,7 @@ class Event:
     """Something that a run tells while it goes on.
 
     Attributes:
-        kind: See the module.
+        kind: "found", "waiting", "started", "progress", "made", "lost", "failed" or "skipped".
         stage: Its name.
         number: Of the stage, in the order of those that this run looks at, counted from 1.
         total: How many these are.
@@ -69,7 +69,7 @@ class RunOptions:
         retries: How often a stage is taken up again when its worker was lost.
         lock_file: Where the lock is written; None: nowhere.
         command: Makes the same results again; for messages about results that are gone.
-        trackers: Names of trackers, for accelerate.
+        trackers: Names of trackers, besides those of the recipe.
         on_event: Called with everything that happens.
         runners: Stage class -> function; None: those of `composer.train.stages`.
     """

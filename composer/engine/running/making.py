@@ -10,6 +10,7 @@ from pathlib import Path
 
 from composer.data.digest import uses_digest
 from composer.engine.planning.backbones import backbone_folder
+from composer.engine.planning.ready import data_used
 from composer.engine.planning.record import KINDS
 from composer.engine.running.messages import Frame, Message, Task, Tell
 from composer.engine.running.resources import peak_memory, reset_peak_memory
@@ -18,7 +19,6 @@ from composer.engine.running.together import LostError, carry_out_together
 from composer.engine.storage.faults import stage_faults
 from composer.engine.storage.store import StoredResult, Work
 from composer.errors import DataError, Fault, StoppedError, StoreError
-from composer.recipe.stages import data_uses
 from composer.train.context import Progress, StageContext, StopRequest
 
 MAPPED = "backbones"  # folder of the store for weights that processes share
@@ -130,8 +130,6 @@ class Making:
             outside=frame.outside,
             report=report,
             stop=self.stop,
-            trackers=frame.trackers,
-            logs=frame.store.logs,
             mapped=frame.store.folder / MAPPED if shared else None,
             recipe=task.recipe,
             lock=task.lock,
@@ -153,9 +151,7 @@ class Making:
         What was learnt so far goes too: a checkpoint does not say which data it saw.
         """
         digest = uses_digest(
-            [(use.source, use.languages) for use in data_uses(task.stage)],
-            folder=self.frame.folder,
-            outside=self.frame.outside,
+            data_used(task.stage), folder=self.frame.folder, outside=self.frame.outside
         )
         if digest != task.record.data_digest:
             self.frame.store.discard(task.key)

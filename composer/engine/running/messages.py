@@ -39,7 +39,6 @@ class Frame:
         outside: Whether data may lie outside that folder.
         cache: Where backbones are unpacked and fetched to.
         versions: Of the arithmetic and of libraries, which are part of every key.
-        trackers: Names of trackers, for accelerate.
         runners: Stage class -> function; None: those of `composer.train.stages`.
         side_by_side: Whether several workers are on one machine, and share the weights.
     """
@@ -52,7 +51,6 @@ class Frame:
     outside: bool
     cache: Path
     versions: Mapping[str, str]
-    trackers: tuple[str, ...] = ()
     runners: Mapping[type, Runner] | None = None
     side_by_side: bool = False
 

@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from composer.engine.running.failures import Failure, error_of, failure_lines, l
 from composer.engine.running.messages import Frame, Message, Task
 from composer.engine.running.queue import Queue
 from composer.engine.running.signals import stop_on_signals
+from composer.engine.running.tracking import tracking
 from composer.engine.storage.refs import get_ref, set_ref
 from composer.engine.storage.store import Store, StoredResult
 from composer.engine.storage.timings import note_seconds, read_measured
@@ -52,9 +53,10 @@ def run_stages(plan: Plan, store: Store, options: RunOptions | None = None) -> R
     """
     if plan.facts is None:
         plan = make_plan(plan.wanted, store, cache=plan.cache, fetch=True)
-    stop = StopRequest()
-    run = _Run(plan, store, options or RunOptions(), stop)
-    with stop_on_signals(stop):
+    stop, options, wanted = StopRequest(), options or RunOptions(), plan.wanted
+    names = (*wanted.trackers, *options.trackers)
+    with tracking(names, store, wanted.recipe) as track, stop_on_signals(stop):
+        run = _Run(plan, store, replace(options, on_event=_each(options.on_event, track)), stop)
         try:
             return run.run()
         except KeyboardInterrupt as interrupt:
@@ -66,6 +68,14 @@ def run_stages(plan: Plan, store: Store, options: RunOptions | None = None) -> R
             if not stop.requested or isinstance(fault, ComposerError):
                 raise
             raise run.stopped() from fault
+
+
+def _each(*listeners: Callable[[Event], None]) -> Callable[[Event], None]:
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell
 
 
 class _More(TypedDict, total=False):
@@ -147,7 +157,6 @@ class _Run:
             outside=wanted.outside,
             cache=self.plan.cache,
             versions=self.plan.versions,
-            trackers=options.trackers,
             runners=options.runners,
             side_by_side=options.executor is not None or options.jobs > 1,
         )

@@ -86,8 +86,12 @@ class Remote(Protocol):
         """List every object whose name begins with a folder's; may lag behind what is there."""
 
 
-def open_remote(url: str) -> Remote:
-    """Make what a store's URL means; nothing is asked of it yet.
+def open_remote(url: str, *, option: str = PLACE) -> Remote:
+    """Make what a URL means; nothing is asked of it yet.
+
+    Args:
+        url: Of a store, or of what else is kept there.
+        option: That it was given by, for messages.
 
     Raises:
         RecipeError: No store can be there.
@@ -97,36 +101,39 @@ def open_remote(url: str) -> Remote:
     scheme = parts.scheme.lower()
     if scheme not in _PACKAGES:
         hint = did_you_mean(scheme, _PACKAGES)
-        raise _fault(f"no store can be kept on {f'{scheme[:40]}://'!r}; {hint}")
+        raise _fault(f"no store can be kept on {f'{scheme[:40]}://'!r}; {hint}", option)
     if "@" in parts.netloc and ":" in parts.netloc.rpartition("@")[0]:
         raise _fault(
             f"{scheme}://{parts.netloc.rpartition('@')[2]}: a password in a URL ends up in logs; "
-            "give credentials by the environment, or in the files of the provider"
+            "give credentials by the environment, or in the files of the provider",
+            option,
         )
     if parts.query or parts.fragment:
-        raise _fault(f"{scheme}://{parts.netloc}{parts.path}: a store's URL has no ? and no #")
+        place = f"{scheme}://{parts.netloc}{parts.path}"
+        raise _fault(f"{place}: a store's URL has no ? and no #", option)
     if scheme == "file":
         from composer.engine.storage.shared_folder import SharedFolder
 
         if parts.netloc not in ("", "localhost") or not parts.path.strip("/"):
-            raise _fault(f"{url}: write file:///FOLDER, with the folder from the root on")
+            raise _fault(f"{url}: write file:///FOLDER, with the folder from the root on", option)
         return SharedFolder(Path(parts.path))
     if not parts.netloc or ".." in parts.path.split("/"):
-        raise _fault(f"{url}: write {scheme}://BUCKET/FOLDER")
+        raise _fault(f"{url}: write {scheme}://BUCKET/FOLDER", option)
     package = _PACKAGES[scheme]
     if package and find_spec(package) is None:
-        needed = f"a store on {scheme}://"
+        needed = f"what is on {scheme}://"
         raise MissingExtraError(
             library=package, needed_for=needed, install=f"pip install {package}"
         )
-    return ObjectStore(f"{scheme}://{parts.netloc}{parts.path}".rstrip("/"))
+    return ObjectStore(f"{scheme}://{parts.netloc}{parts.path}".rstrip("/"), option=option)
 
 
 class ObjectStore:
     """Objects of a bucket, through fsspec."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, option: str = PLACE) -> None:
         self.url = url
+        self._option = option
         self._opened: tuple[int, Any] | None = None  # process, file system
         self._exclusive = False
 
@@ -247,7 +254,8 @@ class ObjectStore:
 
     def _no_bucket(self) -> StoreError:
         return StoreError(
-            f"{self.url}: there is no such bucket; make it, or give another place with {PLACE}"
+            f"{self.url}: there is no such bucket; make it, or give another place with "
+            f"{self._option}"
         )
 
 
@@ -285,5 +293,5 @@ def _seconds(time: object) -> float | None:
     return float(time) if isinstance(time, int | float) else None
 
 
-def _fault(message: str) -> RecipeError:
-    return RecipeError([Fault(PLACE, message)])
+def _fault(message: str, option: str) -> RecipeError:
+    return RecipeError([Fault(option, message)])

@@ -52,7 +52,7 @@ def test_a_stage_is_given_what_it_needs(plan_of: PlanOf, store: Store, runners: 
     seen: dict[str, StageContext] = {}
     runners.during = lambda stage, context: seen.update({stage.name: context})
     plan = plan_of()
-    run_stages(plan, store, RunOptions(runners=runners, trackers=("tensorboard",)))
+    run_stages(plan, store, RunOptions(runners=runners))
     keys = {one.stage.name: one.key for one in plan.stages}
     context = seen["composition/few-shot"]
     needs = {"task/intent", "task/domain", "language/en"}
@@ -65,7 +65,6 @@ def test_a_stage_is_given_what_it_needs(plan_of: PlanOf, store: Store, runners: 
     assert context.fingerprints == plan.facts.fingerprints
     assert context.precision == "float32"
     assert (context.backbone_folder() / "model.safetensors").exists()
-    assert context.trackers == ("tensorboard",)
     assert not context.outside
     assert context.recipe == context.lock == {}  # an export's alone: it is as long as a recipe
     assert seen["bundle/home"].recipe["name"] == "home"
