@@ -29,7 +29,8 @@ LENGTHS, SITES = {"size": 384}, 24
 def place(backbone: Backbone, tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("documented")
     write_home(folder / "home", backbone, tiny_folder, tasks=TASKS)
-    pack_bundle(folder / "home", folder / "home.zip")
+    for name in ("home.zip", "assistant.zip"):
+        pack_bundle(folder / "home", folder / name)
     return folder
 
 
