@@ -19,7 +19,7 @@ from composer.report.shares import members_of
 from composer.train.results import MeanShares
 
 DETAIL_CELLS = 40_000  # of single languages, in all: a megabyte
-_WHERE = {"attention": "attention", "output": "feed-forward"}
+_WHERE = ("attention", "output")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,13 +137,13 @@ def _cell(share: float) -> HeatCell:
 
 
 def site_name(site: str) -> tuple[str, str]:
-    """Say which layer a site is in, counted from 1, and where.
+    """Say which layer a site is in, counted from 0 as everywhere, and where.
 
     >>> site_name("0.attention"), site_name("11.output"), site_name("odd")
-    (('1', 'attention'), ('12', 'feed-forward'), ('odd', ''))
+    (('0', 'attention'), ('11', 'output'), ('odd', ''))
     """
     layer, _, where = site.partition(".")
-    return (str(int(layer) + 1), _WHERE[where]) if _known(layer, where) else (site, "")
+    return (layer, where) if _known(layer, where) else (site, "")
 
 
 def _place(site: str) -> tuple[int, str]:

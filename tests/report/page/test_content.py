@@ -71,19 +71,19 @@ def test_fusion_weights_are_those_of_the_store(facts: Facts):
     assert float(by_language["en", "domain"]) == pytest.approx(stored["en"].mean[1], abs=6e-3)
     mean = sum(one.sites["1.output"][2] for one in stored.values()) / 2
     layers = dict(fusion.layers.rows)
-    assert fusion.layers.spans == (("attention", 3), ("feed-forward", 3))
-    assert float(layers["2"][5].said) == pytest.approx(mean, abs=6e-3)
+    assert fusion.layers.spans == (("attention", 3), ("output", 3))
+    assert float(layers["1"][5].said) == pytest.approx(mean, abs=6e-3)
     assert [one.title for one in fusion.by_language] == ["en", "de"]
 
 
 def test_layers_are_in_the_order_of_the_backbone(sixty: Facts):
     (fusion,) = fusions(sixty)
-    assert [head for head, _ in fusion.layers.rows] == [str(n + 1) for n in range(LAYERS)]
+    assert [head for head, _ in fusion.layers.rows] == [str(n) for n in range(LAYERS)]
     assert len(fusion.by_language) == len(LANGUAGES)
     stored = [one.shares[0].sites["4.output"][1]
               for name, one in sixty.scores.items() if "/few-shot/" in name]  # fmt: skip
     assert len(stored) == len(LANGUAGES)
-    cell = dict(fusion.layers.rows)["5"][3 + 1]
+    cell = dict(fusion.layers.rows)["4"][3 + 1]
     assert float(cell.said) == pytest.approx(sum(stored) / len(stored), abs=6e-3)
 
 
