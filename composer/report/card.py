@@ -180,7 +180,7 @@ def _bundle_lines(manifest: Manifest, name: str) -> Iterator[str]:
     yield f"# {_plain(short)}"
     yield ""
     yield (
-        f"A bundle of [adapters](https://pypi.org/project/adapter-composer/), {size(whole)}: "
+        f"A bundle of adapters, {size(whole)}: "
         f"{holds if manifest.graphs else 'adapters alone, to put on their backbone'}. It has "
         f"{number_of(len(manifest.compositions), 'composition')} for "
         f"{number_of(len(manifest.languages), 'language')}"
@@ -263,7 +263,7 @@ def _adapter_lines(
     yield (
         f"A {manifest.kind} adapter ({number_of(training['trainable_parameters'], 'parameter')}, "
         f"{size(manifest.bytes)}) for {', '.join(languages) or 'any language'}, made with "
-        "[adapter-composer](https://pypi.org/project/adapter-composer/)."
+        "adapter-composer."
     )
     stage = f"{manifest.kind}/{'TAG' if manifest.kind == 'language' else 'NAME'}"
     yield from ("", "## How to use", "", "```sh", INSTALL_TRAIN)
