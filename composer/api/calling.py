@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from composer.engine.commands.single import Command
+from composer.engine.commands.single import Command, working_folder
 from composer.engine.planning.plan import Plan, make_plan
 from composer.engine.planning.wanted import Wanted
 from composer.engine.running.events import Event, RunOptions, RunResult
 from composer.engine.running.run import run_stages
 from composer.engine.storage.store import Store, open_store
-from composer.errors import Fault, RecipeError, StoreError
+from composer.errors import Fault, RecipeError
 from composer.report.happened import event_words
 
 logger = logging.getLogger(__name__)
@@ -34,14 +34,9 @@ def called(
     store: Place | None, *, backbone: str | None = None, changes: Changes | None = None
 ) -> Command:
     """Make what all commands share of a function's arguments."""
-    try:
-        folder = Path.cwd()
-    except FileNotFoundError as fault:
-        message = "the working folder was deleted; go to a folder that is there"
-        raise StoreError(message) from fault
     return Command(
         store=store_at(store),
-        folder=folder,
+        folder=working_folder(),
         backbone=backbone,
         changes=change_texts(changes),
         python=True,

@@ -5,26 +5,14 @@ from typing import Any
 import click
 
 from composer.cli.bundles import make_for
-from composer.cli.completing import compositions
 from composer.cli.options import json_option, store_option
-from composer.cli.predict import read_texts, which_composition
+from composer.cli.predict import asking_options, read_texts, which_composition
 from composer.cli.single import backbone_option, read_command
 from composer.cli.texts import print_json
 
 
 @click.command()
-@click.argument("source")
-@click.argument("texts", nargs=-1)
-@click.option(
-    "--composition",
-    help="Which of a bundle's compositions: its name or expression.",
-    shell_complete=compositions,
-)
-@click.option("--language", "languages", multiple=True, help="What $language is bound to.")
-@click.option(
-    "--pair", "pairs", multiple=True, help="The second text of a pair, one a text, in order."
-)
-@click.option("--truncate", is_flag=True, help="Cut texts that are longer than the backbone takes.")
+@asking_options
 @click.option("--full", is_flag=True, help="Show shares at each layer for each token, not means.")
 @click.option(
     "--top",

@@ -2,7 +2,7 @@
 
 import codecs
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,19 +21,33 @@ if TYPE_CHECKING:
     from composer.recipe.schema import TaskType
 
 
+def asking_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what is asked: a bundle or a name, which of its compositions, and about which texts."""
+    for option in (
+        click.option(
+            "--truncate", is_flag=True, help="Cut texts that are longer than the backbone takes."
+        ),
+        click.option(
+            "--pair",
+            "pairs",
+            multiple=True,
+            help="The second text of a pair, one a text, in order.",
+        ),
+        click.option("--language", "languages", multiple=True, help="What $language is bound to."),
+        click.option(
+            "--composition",
+            help="Which of a bundle's compositions: its name or expression.",
+            shell_complete=compositions,
+        ),
+        click.argument("texts", nargs=-1),
+        click.argument("source"),
+    ):
+        function = option(function)
+    return function
+
+
 @click.command()
-@click.argument("source")
-@click.argument("texts", nargs=-1)
-@click.option(
-    "--composition",
-    help="Which of a bundle's compositions: its name or expression.",
-    shell_complete=compositions,
-)
-@click.option("--language", "languages", multiple=True, help="What $language is bound to.")
-@click.option(
-    "--pair", "pairs", multiple=True, help="The second text of a pair, one a text, in order."
-)
-@click.option("--truncate", is_flag=True, help="Cut texts that are longer than the backbone takes.")
+@asking_options
 @backbone_option
 @store_option
 @json_option

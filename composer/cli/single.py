@@ -1,7 +1,6 @@
 """What the commands of one stage share: their options, and carrying the stage out."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -101,18 +100,12 @@ def given_data(given: Mapping[str, Any]) -> "DataOptions":
 
 def read_command(given: Mapping[str, Any]) -> "Command":
     """Take what all commands share out of a command's arguments."""
-    from composer.engine.commands.single import Command
+    from composer.engine.commands.single import Command, working_folder
     from composer.engine.storage.store import open_store
-    from composer.errors import StoreError
 
-    try:
-        folder = Path.cwd()
-    except FileNotFoundError as fault:
-        message = "the working folder was deleted; go to a folder that is there"
-        raise StoreError(message) from fault
     return Command(
         store=open_store(given["store_folder"]),
-        folder=folder,
+        folder=working_folder(),
         backbone=given.get("backbone"),
         changes=given.get("changes", ()),
     )

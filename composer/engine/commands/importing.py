@@ -11,7 +11,6 @@ result is from:
 """
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from composer.engine.commands.parts import COMMAND, UNKNOWN_DATA
 from composer.engine.commands.single import Command, backbone_values
 from composer.engine.planning.machine import versions
 from composer.engine.planning.record import KINDS, Record, stage_settings
-from composer.engine.storage.faults import disk_faults
+from composer.engine.storage.ready import publish_ready
 from composer.engine.storage.refs import resolve, set_ref
 from composer.engine.storage.store import Store, StoredResult
 from composer.errors import Fault, RecipeError, StoreError
@@ -172,17 +171,10 @@ def publish_import(
     record = _record(stage, needs, backbone, fingerprints)
     kind = KINDS[type(stage)]
     key = _key(f"import-{kind}", files, record)
-    with store.lock(key):
-        result = store.open(key)
-        if result is None:
-            out = store.begin(key).out
-            try:
-                _copy(files, out)
-                adopted: dict[str, object] = {"key": None, "differs": None, **origin}
-                result = store.publish(key, kind=kind, stage=record.plain(), adopted=adopted)
-            except BaseException:
-                store.give_up(key)
-                raise
+    adopted: dict[str, object] = {"key": None, "differs": None, **origin}
+    result = publish_ready(
+        store, key, files.iterdir(), kind=kind, stage=record.plain(), adopted=adopted
+    )
     set_ref(store, COMMAND, stage.name, key, about=about)
     return result
 
@@ -216,12 +208,6 @@ def _key(kind: str, files: Path, record: Record) -> str:
             "fingerprints": record.fingerprints.__dict__,
         }
     )
-
-
-def _copy(files: Path, out: Path) -> None:
-    with disk_faults(out):
-        for path in files.iterdir():
-            shutil.copyfile(path, out / path.name)
 
 
 def label_about(store: Store, folder: Path, command: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from composer.engine.commands.parts import COMMAND, StoredRecipe, Values
 from composer.engine.commands.scores import with_scores
 from composer.engine.planning.wanted import Wanted
 from composer.engine.storage.store import Store
-from composer.errors import Fault, RecipeError
+from composer.errors import Fault, RecipeError, StoreError
 from composer.recipe.composition import NONE, print_composition
 from composer.recipe.expand import expand
 from composer.recipe.fit import check_fit
@@ -82,6 +82,19 @@ class Command:
     def written(self, name: str, value: str) -> str:
         """Write an option with its value as it would be given."""
         return f'{name}="{value}"' if self.python else f"--{name} {value}"
+
+
+def working_folder() -> Path:
+    """Give the folder that relative paths of a command start from.
+
+    Raises:
+        StoreError: It was deleted.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError as fault:
+        message = "the working folder was deleted; go to a folder that is there"
+        raise StoreError(message) from fault
 
 
 def train_language_stage(

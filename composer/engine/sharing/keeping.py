@@ -8,16 +8,14 @@ adapter is never found where a stage of a recipe looks for its own result. What 
     "adopted": {"differs": null, "key": "0a41…"}       the key that it had where it was trained
 """
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from composer.engine.planning.record import Record, read_record, read_stage
 from composer.engine.sharing.adapters import verify_adapter
-from composer.engine.storage.faults import disk_faults
-from composer.engine.storage.manifest import Manifest
+from composer.engine.storage.ready import publish_ready
 from composer.engine.storage.refs import all_refs, set_ref
-from composer.engine.storage.store import Store, StoredResult
+from composer.engine.storage.store import Store
 from composer.errors import Fault, RecipeError
 from composer.recipe.keys import key_of
 
@@ -49,7 +47,14 @@ def keep_adapter(
             "fingerprints": vars(record.fingerprints),
         }
     )
-    result = _publish(store, key, folder, manifest, record)
+    result = publish_ready(
+        store,
+        key,
+        (folder / one for one in manifest.files),
+        kind=manifest.kind,
+        stage=record.plain(),
+        adopted={"key": manifest.key, "differs": None},
+    )
     set_ref(store, recipe, stage, result.key, about=about)
     return stage
 
@@ -84,26 +89,3 @@ def _languages(store: Store) -> dict[str, str]:
             if isinstance(before, str):
                 known.setdefault(before, ref.key)
     return known
-
-
-def _publish(
-    store: Store, key: str, folder: Path, manifest: Manifest, record: Record
-) -> StoredResult:
-    with store.lock(key):
-        result = store.open(key)
-        if result is not None:
-            return result
-        out = store.begin(key).out
-        try:
-            with disk_faults(out):
-                for name in manifest.files:
-                    shutil.copyfile(folder / name, out / name)
-            return store.publish(
-                key,
-                kind=manifest.kind,
-                stage=record.plain(),
-                adopted={"key": manifest.key, "differs": None},
-            )
-        except BaseException:
-            store.give_up(key)
-            raise

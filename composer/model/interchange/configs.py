@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from composer.bundle.jsontext import one_line
 from composer.errors import Fault, InterchangeError, did_you_mean
+from composer.model.interchange.foreign import misfit
 from composer.recipe.adapters import (
     AdapterShape,
     BottleneckAdapter,
@@ -138,11 +139,11 @@ def plain_config(about: Mapping[str, Any], *, place: str) -> dict[str, Any]:
     if isinstance(config, str):
         if config not in _NAMED:
             known = did_you_mean(config, _NAMED)
-            raise _fault(f"{place}: config", f"{config[:80]!r} is no config that is read; {known}")
+            raise misfit(f"{place}: config", f"{config[:80]!r} is no config that is read; {known}")
         return dict(_NAMED[config])
     if not isinstance(config, dict):
         found = one_line(str(config), 80)
-        raise _fault(f"{place}: config", f"{found}; it is a mapping, or a name as 'pfeiffer'")
+        raise misfit(f"{place}: config", f"{found}; it is a mapping, or a name as 'pfeiffer'")
     config = {name.lower(): value for name, value in config.items()}
     nested = config.pop("invertible_adapter", None)
     if isinstance(nested, dict):
@@ -162,7 +163,7 @@ def read_shape(config: Mapping[str, Any], *, place: str) -> AdapterShape:
     """
     kind, read = config.get("architecture"), None
     if not isinstance(kind, str | None) or kind not in _KINDS:
-        raise _fault(
+        raise misfit(
             f"{place}: architecture",
             f"{one_line(str(kind), 80)!r}; composer reads bottlenecks, which say none, lora, "
             "prefix_tuning and prompt_tuning",
@@ -394,7 +395,3 @@ def _written_bottleneck(shape: BottleneckAdapter) -> dict[str, object]:
         "inv_adapter": "nice" if shape.invertible else None,
         "inv_adapter_reduction_factor": 2.0 if shape.invertible else None,
     }
-
-
-def _fault(place: str, message: str) -> InterchangeError:
-    return InterchangeError([Fault(place, message)])

@@ -35,6 +35,11 @@ class _ForeignError(InterchangeError):
         super().__init__([Fault(place, told)] if told else [Fault("PATH", message)])
 
 
+def misfit(place: str, message: str) -> InterchangeError:
+    """Say the one thing that does not fit, and where."""
+    return InterchangeError([Fault(place, message)])
+
+
 def holds(folder: Path, *names: str) -> bool:
     """Say whether any of these files is in a folder."""
     return any((folder / name).exists() for name in names)
@@ -48,7 +53,7 @@ def inner_folder(folder: Path, name: str) -> Path:
     """
     inner = folder / name
     if inner.is_symlink() or not inner.is_dir():
-        raise _fault(str(inner), "it is no folder; what adapter_setup.json names lies beside it")
+        raise misfit(str(inner), "it is no folder; what adapter_setup.json names lies beside it")
     return inner
 
 
@@ -114,7 +119,7 @@ def compared(
 
 def _check_size(size: int, place: str) -> None:
     if size > WEIGHTS_LIMIT:
-        raise _fault(place, f"{size:,} bytes; at most {WEIGHTS_LIMIT:,} are read")
+        raise misfit(place, f"{size:,} bytes; at most {WEIGHTS_LIMIT:,} are read")
 
 
 def _own_file(folder: Path, name: str) -> Path:
@@ -125,7 +130,7 @@ def _own_file(folder: Path, name: str) -> Path:
     target = path.resolve()
     caches = [one.parent for one in folder.resolve().parents if one.name == "snapshots"]
     if not any(target.parent == cache / "blobs" for cache in caches):
-        raise _fault(str(path), "it is a link that leads out of the folder; copy the file itself")
+        raise misfit(str(path), "it is a link that leads out of the folder; copy the file itself")
     return target
 
 
@@ -144,7 +149,7 @@ def _floats_of(file: BinaryIO, size: int, *, place: str) -> Tensors:
     found = {name: _floats(data, one) for name, one in sorted(entries.items())}
     wild = [name for name, one in found.items() if not np.isfinite(one).all()]
     if wild:
-        raise _fault(place, f"tensor {wild[0]!r} holds a number that is not finite")
+        raise misfit(place, f"tensor {wild[0]!r} holds a number that is not finite")
     return found
 
 
@@ -154,7 +159,3 @@ def _floats(data: bytes, entry: Entry) -> np.ndarray:
         array = (array.astype("<u4") << 16).view("<f4")
     with np.errstate(over="ignore"):  # of float64; what becomes infinite is refused
         return array.astype(np.float32).reshape(entry.type.shape)
-
-
-def _fault(place: str, message: str) -> InterchangeError:
-    return InterchangeError([Fault(place, message)])

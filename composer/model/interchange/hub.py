@@ -31,6 +31,7 @@ from composer.model.interchange.foreign import (
     foreign_config,
     foreign_weights,
     holds,
+    misfit,
 )
 from composer.model.interchange.hubheads import ForeignHead, head_type, read_head, written_head
 from composer.model.interchange.hubnames import (
@@ -254,7 +255,7 @@ def foreign_name(about: Mapping[str, Any], *, place: str) -> str:
     """
     name = about.get("name")
     if not isinstance(name, str) or not 0 < len(name) <= 100 or "." in name:
-        raise _fault(f"{place}: name", f"{one_line(str(name), 80)}; it is 1 to 100 characters")
+        raise misfit(f"{place}: name", f"{one_line(str(name), 80)}; it is 1 to 100 characters")
     return name
 
 
@@ -262,7 +263,7 @@ def _config(folder: Path) -> dict[str, Any]:
     about = foreign_config(folder, ADAPTER)
     if "peft_type" in about:
         place = f"{folder / ADAPTER}: peft_type"
-        raise _fault(place, f"{one_line(str(about['peft_type']), 40)}; composer import peft")
+        raise misfit(place, f"{one_line(str(about['peft_type']), 40)}; composer import peft")
     return about
 
 
@@ -278,7 +279,7 @@ def _read_others(
     try:
         names = names_of(shape, name, backbone)
     except AdapterError as error:
-        raise _fault(f"{place}: architecture", str(error)) from error
+        raise misfit(f"{place}: architecture", str(error)) from error
     wanted = dict(promised_tensors(shape, backbone))
     narrow = _narrow_coupling(config, wanted, backbone)
     wanted |= narrow
@@ -324,7 +325,7 @@ def _read_prefix(
     try:
         check_kind(shape, backbone)
     except AdapterError as error:
-        raise _fault(f"{place}: architecture", str(error)) from error
+        raise misfit(f"{place}: architecture", str(error)) from error
     layers, size = len(kept_layers(shape, backbone.config.num_hidden_layers)), backbone.size
     numbers = 2 * layers * size
     pool = _one_pool(found, place)
@@ -356,7 +357,7 @@ def _one_pool(found: Tensors, place: str) -> Tensors:
         _, copied, rest = name.partition(".prefix_tuning.pool.")
         own = f"prefix_tuning.{rest}" if copied else name
         if not np.array_equal(pool.setdefault(own, tensor), tensor):
-            raise _fault(place, f"tensor {name!r} is not what its copies in other layers are")
+            raise misfit(place, f"tensor {name!r} is not what its copies in other layers are")
     return pool
 
 
@@ -367,7 +368,3 @@ def _with_biases(shape: AdapterShape) -> AdapterShape:
         if isinstance(shape, BottleneckAdapter)
         else shape
     )
-
-
-def _fault(place: str, message: str) -> InterchangeError:
-    return InterchangeError([Fault(place, message)])

@@ -26,6 +26,7 @@ from composer.model.interchange.foreign import (
     compared,
     foreign_config,
     foreign_weights,
+    misfit,
 )
 from composer.model.interchange.hub import VERSION, check_model, foreign_name, written_about
 from composer.model.interchange.hubnames import fusion_names, in_models, today
@@ -69,10 +70,10 @@ def read_members(folder: Path) -> tuple[str, ...]:
     names = about.get("adapter_names", about.get("name"))
     names = names.split(",") if isinstance(names, str) else names
     if not isinstance(names, list) or not all(isinstance(one, str) and one for one in names):
-        raise _fault(f"{place}: adapter_names", "a list of the names of adapters")
+        raise misfit(f"{place}: adapter_names", "a list of the names of adapters")
     if not 2 <= len(names) <= MEMBERS_LIMIT or len(set(names)) < len(names):
         told = f"{len(names)} names; composer fuses 2 to {MEMBERS_LIMIT} different adapters"
-        raise _fault(f"{place}: adapter_names", told)
+        raise misfit(f"{place}: adapter_names", told)
     return tuple(names)
 
 
@@ -92,7 +93,7 @@ def read_hub_fusion(folder: Path, shapes: Sequence[AdapterShape], backbone: Back
     config = about.get("config")
     config = _NAMED.get(config) if isinstance(config, str) else config
     if not isinstance(config, dict):
-        raise _fault(f"{place}: config", "it is a mapping, 'dynamic' or 'static'")
+        raise misfit(f"{place}: config", "it is a mapping, 'dynamic' or 'static'")
     faults = [*_config_faults(config, shapes, place), *member_faults(shapes, place)]
     first = shapes[0]
     if faults or not isinstance(first, BottleneckAdapter | MAdapter):
@@ -240,7 +241,7 @@ def _folder_name(name: object, place: str) -> str:
         or name in (".", "..")
         or any(sign in name for sign in "/\\:\0")
     ):
-        raise _fault(place, f"{one_line(str(name), 80)!r} is no name of a folder in this one")
+        raise misfit(place, f"{one_line(str(name), 80)!r} is no name of a folder in this one")
     return name
 
 
@@ -250,11 +251,7 @@ def _written(name: str) -> dict[str, object]:
 
 def _no_setup(place: str, block: object) -> InterchangeError:
     told = one_line(str(block), 120)
-    return _fault(
+    return misfit(
         f"{place}: adapter_setup",
         f"{told}; composer reads a Fuse of adapters, or a Stack of adapters with one on top",
     )
-
-
-def _fault(place: str, message: str) -> InterchangeError:
-    return InterchangeError([Fault(place, message)])

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from composer.bundle.jsontext import one_line
 from composer.data.bio import tag_names
 from composer.errors import Fault, InterchangeError
-from composer.model.interchange.foreign import compared
+from composer.model.interchange.foreign import compared, misfit
 from composer.recipe.schema import TaskType
 
 LABELS_LIMIT = 100_000
@@ -140,7 +140,7 @@ def tagging_head(
     if sorted(wanted) != sorted(tags) or len(tags) != len(bias):
         odd = sorted(set(tags) ^ set(wanted))
         told = f"{odd[0][:80]!r} is missing or no such tag" if odd else f"{len(tags)} tags"
-        raise _fault(
+        raise misfit(
             place,
             f"{missing if missing and not tags else told}; the {len(bias)} outputs are O, and B- "
             "and I- of each label: give them in order, --labels O,B-A,I-A, or take the adapter "
@@ -194,7 +194,7 @@ def _config(about: Mapping[str, Any], place: str) -> _Head:
         kind = head_type(about)
         if kind is None:
             model = one_line(str(about.get("model_class")), 80)
-            raise _fault(
+            raise misfit(
                 f"{place}: model_class",
                 f"{model}; of models with one head composer reads *ForTokenClassification: "
                 "take the adapter alone, --without-head",
@@ -227,7 +227,7 @@ def _labels(config: _Head, place: str) -> tuple[str, ...]:
         return tuple(f"LABEL_{number}" for number in range(config.num_labels))
     if sorted(config.label2id.values()) != list(range(config.num_labels)):
         found = len(config.label2id)
-        raise _fault(
+        raise misfit(
             f"{place}: label2id",
             f"{found} labels that are not numbered 0 to {config.num_labels - 1}; give them in "
             "order: --labels A,B",
@@ -237,11 +237,7 @@ def _labels(config: _Head, place: str) -> tuple[str, ...]:
 
 def _check_labels(labels: tuple[str, ...], classes: int, place: str) -> None:
     if len(labels) != classes or len(set(labels)) != classes:
-        raise _fault(
+        raise misfit(
             f"{place}: label2id",
             f"{len(labels)} labels for {classes} outputs; give each one in order: --labels A,B",
         )
-
-
-def _fault(place: str, message: str) -> InterchangeError:
-    return InterchangeError([Fault(place, message)])

@@ -29,6 +29,7 @@ from composer.model.interchange.foreign import (
     Tensors,
     foreign_config,
     foreign_weights,
+    misfit,
     no_more_than,
 )
 from composer.model.interchange.hub import ForeignAdapter
@@ -73,13 +74,12 @@ class _Config(BaseModel):
     base_model_name_or_path: str | None = None
 
 
-def read_peft(folder: Path, backbone: Backbone, *, with_head: bool = True) -> ForeignAdapter:
-    """Read a LoRA.
+def read_peft(folder: Path, backbone: Backbone) -> ForeignAdapter:
+    """Read a LoRA; a head among its tensors is passed over.
 
     Args:
         folder: Of its config and its weights.
         backbone: That it is for.
-        with_head: False: a head among its tensors is passed over.
 
     Raises:
         InterchangeError: Naming all of it that does not fit composer or the backbone.
@@ -89,7 +89,7 @@ def read_peft(folder: Path, backbone: Backbone, *, with_head: bool = True) -> Fo
     try:
         check_kind(Lora(kind="lora"), backbone)
     except AdapterError as error:
-        raise _fault(f"{place}: peft_type", str(error)) from error
+        raise misfit(f"{place}: peft_type", str(error)) from error
     found = _bare(foreign_weights(folder, WEIGHTS), backbone)
     matrices, faults = _matrices(found, backbone, place)
     if not matrices and not faults:
@@ -129,7 +129,7 @@ def read_peft_head(
         or bias.ndim != 1
         or weight.shape != (len(bias), backbone.size)
     ):
-        raise _fault(
+        raise misfit(
             f"{place}: task_type",
             f"{one_line(str(config.task_type), 40)} with {', '.join(sorted(head))[:200]}; of PEFT "
             "composer reads the linear head of TOKEN_CLS: take the adapter alone, --without-head",
@@ -202,7 +202,7 @@ def _written_config(
 def _config(folder: Path, place: str) -> _Config:
     about = foreign_config(folder, CONFIG)
     if "peft_type" not in about and "config" in about:
-        raise _fault(place, "it is of `adapters`, not of PEFT: composer import adapterhub")
+        raise misfit(place, "it is of `adapters`, not of PEFT: composer import adapterhub")
     try:
         config = _Config.model_validate(about)
     except ValidationError as error:
@@ -309,11 +309,11 @@ def _alike(
             leave_out=tuple(sorted(set(range(backbone.config.num_hidden_layers)) - layers)),
         )
     except ValidationError as error:
-        raise _fault(place, one_line(error.errors()[0]["msg"])) from error
+        raise misfit(place, one_line(error.errors()[0]["msg"])) from error
     lengths = promised_tensors(shape, backbone)
     if 4 * sum(map(math.prod, lengths.values())) > WEIGHTS_LIMIT:
         message = f"one of its ranks is {rank}, and all matrices filled up to it are too large"
-        raise _fault(f"{place}: r", message)
+        raise misfit(f"{place}: r", message)
     tensors = {name: np.zeros(one, np.float32) for name, one in lengths.items()}
     for name, (down, up) in matrices.items():
         tensors[f"{name}.down"][: len(down)] = down
@@ -341,7 +341,3 @@ def _unwritable(shape: AdapterShape, head: ForeignHead | None) -> Iterator[tuple
             f"of a {head.type}; models of transformers have other heads for it (a pooler, or two "
             "layers): write the adapter alone, --without-head",
         )
-
-
-def _fault(place: str, message: str) -> InterchangeError:
-    return InterchangeError([Fault(place, message)])

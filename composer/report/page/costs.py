@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from composer.report.page.facts import Facts
 from composer.report.page.groups import STATES, grouped, short_name
+
+_Number = TypeVar("_Number", int, float)
 
 ROWS = 6_000  # of single stages, in all: two megabytes
 _OPEN = 8  # rows of a group that is shown unfolded
@@ -77,13 +80,13 @@ def whole_of(rows: Sequence[CostRow], *, name: str, state: str) -> CostRow:
     return CostRow(
         name=name,
         state=state,
-        parameters=_sum([one.parameters for one in rows]),
+        parameters=_total([one.parameters for one in rows]),
         share=_total([one.share for one in rows]),
-        steps=_sum([one.steps for one in rows]),
+        steps=_total([one.steps for one in rows]),
         examples=None,  # many stages read the same ones
         seconds=_total([one.seconds for one in rows]),
         memory=max((one.memory for one in rows if one.memory), default=None),
-        bytes=_sum([one.bytes for one in rows]),
+        bytes=_total([one.bytes for one in rows]),
     )
 
 
@@ -108,11 +111,7 @@ def _row(facts: Facts, name: str) -> CostRow:
     )
 
 
-def _sum(values: Sequence[int | None]) -> int | None:
-    known = [one for one in values if one is not None]
-    return sum(known) if known else None
-
-
-def _total(values: Sequence[float | None]) -> float | None:
+def _total(values: Sequence[_Number | None]) -> _Number | None:
+    """Add what is known; None: nothing is."""
     known = [one for one in values if one is not None]
     return sum(known) if known else None
