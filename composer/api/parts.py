@@ -98,6 +98,7 @@ def train_language(
         data=str(data),
         backbone=backbone,
         text=text,
+        **_said(validation, test, truncate=truncate),
         adapter=adapter,
         changes=changes,
     )
@@ -175,9 +176,11 @@ def train_task(
         data=str(data),
         backbone=backbone,
         columns=columns,
+        **_said(validation, test, truncate=truncate),
         type=type,
         languages=listed("languages", languages),
         adapter=adapter,
+        labels=listed("labels", labels),
         examples=examples,
         over=listed("over", over),
         changes=changes,
@@ -258,9 +261,11 @@ def fuse(
         name=name,
         data=None if data is None else str(data),
         columns=columns,
+        **_said(validation, test, truncate=truncate),
         how=how,
         languages=listed("languages", languages),
         examples=examples,
+        train_norm=train_norm,
         changes=changes,
     )
     return _training(read_trained(*carry_out(wanted, command, on_event=on_event, call=call)))
@@ -282,6 +287,17 @@ def data_options(
         columns=columns or {},
         truncate=truncate,
     )
+
+
+def _said(
+    validation: Place | None, test: Place | None, *, truncate: bool
+) -> dict[str, str | bool | None]:
+    """Give what the text of a call says of how data was read."""
+    return {
+        "validation": None if validation is None else str(validation),
+        "test": None if test is None else str(test),
+        "truncate": truncate or None,
+    }
 
 
 def _training(trained: Trained) -> Training:
