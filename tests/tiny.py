@@ -1,5 +1,6 @@
 """A tiny real backbone, built in memory: 2 layers of size 32, and a tokenizer of its own."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -35,8 +36,13 @@ def tiny_tokenizer() -> Tokenizer:
     """
     words = sorted({word for sentence in SENTENCES for word in sentence.split()})
     letters = sorted({letter for word in words for letter in word} | set("0123456789"))
-    pieces = dict.fromkeys([*SPECIAL, *letters, *(f"##{letter}" for letter in letters), *words])
-    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    return piece_tokenizer([*letters, *(f"##{letter}" for letter in letters), *words])
+
+
+def piece_tokenizer(pieces: Iterable[str]) -> Tokenizer:
+    """Make a WordPiece tokenizer of pieces, as BERT has one; any other word is unknown."""
+    known = dict.fromkeys([*SPECIAL, *pieces])
+    vocabulary = {piece: number for number, piece in enumerate(known)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from composer.api.calling import Place, listed, store_at
-from composer.api.recipes import Recipe, as_recipe
+from composer.api.calling import Place, change_texts, listed, store_at
+from composer.api.recipes import Recipe, as_recipe, run_words
 from composer.api.showing import Findings
 from composer.bundle.files import write_bytes
 from composer.engine.looking.datalook import look_at_data
@@ -130,7 +130,10 @@ def write_report(recipe: Recipe | Place, to: Place, *, store: Place | None = Non
     found, file = as_recipe(recipe), Path(to)
     if not file.parent.is_dir():
         raise RecipeError([Fault("to", f"{file.parent} is not a folder; make it first")])
-    page = make_page(found.loaded, store_at(store), command=found.words)
+    words = run_words(
+        found.path, profile=found.profile, changes=change_texts(found.changes), store=store
+    )
+    page = make_page(found.loaded, store_at(store), command=words)
     write_bytes(file, page.html.encode())
     return file
 

@@ -1,6 +1,6 @@
 """Recipes, read and checked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,15 +59,6 @@ class Recipe:
         place = {} if self.path is None else str(self.path)
         return call_text("load_recipe", place, profile=self.profile, changes=self.changes)
 
-    @property
-    def words(self) -> list[str]:
-        """The command that carries it out, word by word."""
-        words = ["composer", "run", str(self.path or "RECIPE")]
-        words += ["--profile", self.profile] if self.profile else []
-        for change in change_texts(self.changes):
-            words += ["--set", change]
-        return words
-
     def __repr__(self) -> str:
         said = [f"recipe {self.name}: {number_of(len(self.stages), 'stage')}"]
         return "\n".join([*said, *(f"warning: {one}" for one in self.warnings)])
@@ -114,6 +105,28 @@ def load_recipe(
     path = Path(recipe)
     loaded = read_recipe(path, profile=profile, changes=given, options=CALLED)
     return Recipe(loaded, path, profile, changes)
+
+
+def run_words(
+    recipe: Place | None,
+    *,
+    profile: str | None = None,
+    changes: Sequence[str] = (),
+    store: Place | None = None,
+) -> list[str]:
+    """Give the command that carries a recipe out, word by word.
+
+    Args:
+        recipe: Its path; None: it is in no file.
+        profile: Merged over it.
+        changes: Merged over that, as the command line has them.
+        store: Of results; None: where they are by default.
+    """
+    words = ["composer", "run", str(recipe or "RECIPE")]
+    words += ["--profile", profile] if profile else []
+    for change in changes:
+        words += ["--set", change]
+    return words + (["--store", str(store)] if store and str(store) != ".composer" else [])
 
 
 def as_recipe(recipe: Recipe | Place) -> Recipe:

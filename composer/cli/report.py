@@ -36,6 +36,7 @@ def command(
       composer report recipes/assistant/quickstart.yaml
       composer report home.yaml --profile smoke --output smoke.html
     """
+    from composer.api.recipes import run_words
     from composer.bundle.files import write_bytes
     from composer.engine.storage.store import open_store
     from composer.errors import Fault, RecipeError
@@ -46,21 +47,9 @@ def command(
     if not output.parent.is_dir():
         raise RecipeError([Fault("--output", f"{output.parent} is not a folder; make it first")])
     loaded = read_recipe(recipe, profile=profile, changes=changes)
-    page = make_page(loaded, open_store(store_folder), command=_run_command())
+    words = run_words(recipe, profile=profile, changes=changes, store=store_folder)
+    page = make_page(loaded, open_store(store_folder), command=words)
     data = page.html.encode()
     write_bytes(output, data)
     missing = f", {page.missing} not done" if page.missing else ""
     click.echo(f"{output}: {size(len(data))}, {number_of(page.stages, 'stage')}{missing}")
-
-
-def _run_command() -> list[str]:
-    """Give the words that carry out what this command reports on."""
-    given = click.get_current_context().params
-    words = ["composer", "run", str(given["recipe"])]
-    if given["profile"]:
-        words += ["--profile", given["profile"]]
-    for change in given["changes"]:
-        words += ["--set", change]
-    if str(given["store_folder"]) != ".composer":
-        words += ["--store", str(given["store_folder"])]
-    return words

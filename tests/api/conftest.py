@@ -1,15 +1,14 @@
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 
 import composer
 from composer.model.backbone import Backbone, open_backbone
 from tests.cli.projects import write_project
 from tests.device.homes import Task, write_home
+from tests.quick import quick
 
 SHORT = {
     "training.epochs": 4,
@@ -47,12 +46,7 @@ class Ran:
 
 @pytest.fixture(scope="package", autouse=True)
 def _quick() -> Iterator[None]:
-    """Wait neither for the disk, as no test here cuts the power, nor for a second thread."""
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda handle: None)
-        patch.setattr(torch, "set_num_threads", lambda number: None)
-        patch.delenv("COMPOSER_STORE", raising=False)
+    with quick():
         yield
 
 

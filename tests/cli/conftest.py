@@ -1,22 +1,16 @@
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.cli.projects import COMMANDS, well, write_project
+from tests.quick import quick
 
 
 @pytest.fixture(scope="package", autouse=True)
 def _quick() -> Iterator[None]:
-    """Wait neither for the disk, as no test here cuts the power, nor for a second thread."""
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda handle: None)
-        patch.setattr(torch, "set_num_threads", lambda number: None)
-        patch.delenv("COMPOSER_STORE", raising=False)
+    with quick():
         yield
 
 

@@ -26,11 +26,11 @@ _WORDS = (
 
 def write_stand_ins(cache: Path) -> None:
     """Write a tiny backbone under the place of each sample backbone in a cache."""
-    from tests.tiny import write_tiny_backbone
+    from tests.tiny import piece_tokenizer, write_tiny_backbone
 
     for seed, name in enumerate(NAMES):
         folder = _folder(cache, name)
-        write_tiny_backbone(folder, seed=seed, max_tokens=512, tokenizer=_tokenizer())
+        write_tiny_backbone(folder, seed=seed, max_tokens=512, tokenizer=piece_tokenizer(_WORDS))
         files = {path.name: sha256_file(path) for path in sorted(folder.iterdir())}
         sources = dict(SAMPLE_BACKBONES[name].sources)
         manifest = {"making": MAKING, "name": name, "sources": sources, "files": files}
@@ -60,23 +60,3 @@ def use_stand_ins(cache: Path) -> None:
 def _folder(cache: Path, name: str) -> Path:
     source = next(iter(SAMPLE_BACKBONES[name].sources.values()))
     return cache / "backbones" / f"{name}-{MAKING}-{source[:12]}"
-
-
-def _tokenizer() -> object:
-    """Make a WordPiece tokenizer of whole words: any other word is one unknown piece."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-
-    from tests.tiny import SPECIAL
-
-    pieces = dict.fromkeys([*SPECIAL, *_WORDS])
-    vocabulary = {piece: number for number, piece in enumerate(pieces)}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.add_special_tokens(SPECIAL)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
-    )
-    return tokenizer
