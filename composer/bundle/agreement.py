@@ -10,6 +10,7 @@ from itertools import islice
 
 from composer.bundle.compositions import composition_faults
 from composer.bundle.graph_agreement import graph_faults
+from composer.bundle.heads import head_faults
 from composer.bundle.jsontext import one_line
 from composer.bundle.layout import ADAPTERS, layout_faults
 from composer.bundle.manifest import BACKBONE, MANIFEST, TOKENIZER, Manifest
@@ -100,6 +101,8 @@ def _part_faults(name: str, part: PartRecord, backbone: BackboneRecord) -> Itera
     count = parameter_count(types)
     if part.parameters != count:
         yield f"{part.parameters:,} parameters are stated, its tensors have {count:,}"
+    if part.kind == "head":
+        yield from (f"config: {fault}" for fault in head_faults(part.config, part.tensors))
     if part.kind not in ADAPTERS:
         return
     try:

@@ -251,6 +251,8 @@ def _spoken(signature: Signature) -> str:
         if slot is not None
     ]
     said += [word for word in ("invertible", "mixing", "norms") if getattr(signature, word)]
+    if signature.heads:
+        said.append(f"heads of two layers {'/'.join(signature.heads)}")
     return ", ".join(said) or "heads alone"
 
 

@@ -29,7 +29,10 @@ they are two small bottlenecks whose other halves are zero; all zeros leave ever
 mask, `z = m * act(z middle + middle_bias) + (1 - m) * z`. Units of several non-linearities are
 told apart by masks too. At the end `logits = (pooling hidden) head_weight + head_bias`, where
 the rows of `pooling` are the outputs that are wanted: one of equal shares of a sentence's
-tokens (mean), one that takes the first token, or one a token.
+tokens (mean), one that takes the first token, or one a token. Where some heads have two layers,
+the rows pass through the first before, and of heads that have none keep their values by a mask:
+
+    p = pooling hidden;  p = m * act(p head_dense + head_dense_bias) + (1 - m) * p
 
 What a graph can take is its signature. It is kept as small as the bundle's compositions allow:
 without fusions no score is computed, without trained norms they are constants.
@@ -79,6 +82,7 @@ class Signature(Record):
         mixing: Whether there are fusions or gates in `upper`.
         norms: Whether norms are inputs.
         invertible: The non-linearities of invertible adapters, sorted; none: there are no such.
+        heads: Those of heads of two layers, sorted; none: all heads have one.
     """
 
     lower: Slot | None = None
@@ -86,6 +90,8 @@ class Signature(Record):
     mixing: bool = False
     norms: bool = False
     invertible: tuple[NonLinearity, ...] = ()
+    # left out where there are none, as in bundles from before there were such heads
+    heads: Annotated[tuple[NonLinearity, ...], Field(exclude_if=lambda one: not one)] = ()
 
 
 class FixedShape(Record):
@@ -179,6 +185,10 @@ def adapter_inputs(signature: Signature, *, size: int, layers: int) -> dict[str,
             found |= _masks(name, slot.non_linearities) | _middle(name, slot, sites)
     if signature.norms:
         found |= _numbered({"norm_weight": (size,), "norm_bias": (size,)}, 2 * layers)
+    if signature.heads:
+        found |= {"head_dense": (size, size)}
+        masks = _masks("head", signature.heads)
+        found |= dict.fromkeys(("head_dense_bias", "head_dense_mask", *masks), (size,))
     return found | {"head_weight": (size, "classes"), "head_bias": ("classes",)}
 
 

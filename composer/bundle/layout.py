@@ -26,6 +26,8 @@ mixer is a fusion or gate of the composition, numbered in reading order.
                            SITE.norm_bias         (size,)
     head                   weight                 (classes, size)
                            bias                   (classes,)
+                           dense                  (size, size)       if it has two layers
+                           dense_bias             (size,)
 
 `units` are the widths of all members, one after another; they and `width` may differ from
 site to site. A bias of an adapter that is left out is zero. A fusion is folded: `up` holds
@@ -101,7 +103,12 @@ _COUPLING: dict[str, Shape] = {
         "up_bias": ("half",),
     }.items()
 }
-_HEAD: dict[str, Shape] = {"weight": ("classes", "size"), "bias": ("classes",)}
+_HEAD: dict[str, Shape] = {
+    "weight": ("classes", "size"),
+    "bias": ("classes",),
+    "dense": ("size", "size"),
+    "dense_bias": ("size",),
+}
 
 # What a group of tensors may hold, and what it must.
 _TABLES: dict[str, tuple[dict[str, Shape], tuple[str, ...]]] = {
@@ -127,7 +134,10 @@ _TOGETHER = (
         for end, other in ((KEPT, MASK), (MASK, KEPT))
     ),
 )
-_TOGETHER_IN_MIXERS = (("f_down", "f_down_bias"), ("f_down_bias", "f_down"))
+_TOGETHER_IN = {
+    "mixer": (("f_down", "f_down_bias"), ("f_down_bias", "f_down")),
+    "head": (("dense", "dense_bias"), ("dense_bias", "dense")),
+}
 _EMBEDDINGS = "embeddings"
 _NUMBER = r"(?:0|[1-9][0-9]{0,3})"
 _SITE = re.compile(rf"(({_NUMBER})\.(?:attention|output))\.(?:({_NUMBER})\.)?([a-z].*)")
@@ -234,7 +244,7 @@ def _group_faults(table: str, shapes: Mapping[str, tuple[int, ...]], size: int) 
     known, needed = _TABLES[table]
     there = shapes.keys() | {name.removesuffix(KEPT) for name in shapes}
     missing = {name: None for name in needed if name not in there}
-    together = (*_TOGETHER, *(_TOGETHER_IN_MIXERS if table == "mixer" else ()))
+    together = (*_TOGETHER, *_TOGETHER_IN.get(table, ()))
     missing |= {other: None for name, other in together if name in there and other not in there}
     for name in missing:
         yield f"{name!r} is missing"

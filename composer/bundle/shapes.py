@@ -165,6 +165,24 @@ def norm_tensors(
         yield from _norms(site, size)
 
 
+def head_tensors(*, size: int, classes: int, dense: bool) -> Promised:
+    """List the tensors of a head.
+
+    Args:
+        size: The backbone's hidden size.
+        classes: That it predicts.
+        dense: Whether it has a layer before the last.
+
+    >>> list(head_tensors(size=8, classes=2, dense=False))
+    [('weight', (2, 8)), ('bias', (2,))]
+    """
+    yield "weight", (classes, size)
+    yield "bias", (classes,)
+    if dense:
+        yield "dense", (size, size)
+        yield "dense_bias", (size,)
+
+
 def broken_promises(found: Mapping[str, TensorType], promised: Promised) -> Iterator[str]:
     """Say what is missing, misshapen or left over.
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from composer.bundle.graphs import Signature, Slot
+from composer.bundle.heads import head_non_linearity
 from composer.bundle.records import CompositionRecord, Role
 from composer.bundle.shapes import AnyShape, Shape, read_shape
 from composer.errors import BundleError
@@ -107,7 +108,11 @@ def fill_slots(composition: Composition) -> Filling:
 
 
 def needed_signature(
-    composition: Composition, shapes: Mapping[str, AnyShape], *, own_norms: bool
+    composition: Composition,
+    shapes: Mapping[str, AnyShape],
+    *,
+    own_norms: bool,
+    head: NonLinearity | None = None,
 ) -> Signature:
     """Give the least graph that runs a composition.
 
@@ -115,6 +120,7 @@ def needed_signature(
         composition: Bound.
         shapes: Of its adapters, by name.
         own_norms: Whether the composition itself trained norms.
+        head: Between the two layers of its head; None: it has one layer.
 
     Raises:
         BundleError: No graph does.
@@ -127,6 +133,7 @@ def needed_signature(
         mixing=filling.mixer is not None,
         norms=own_norms if top is None else shapes[top].train_norm,
         invertible=_invertible(composition, shapes),
+        heads=(head,) if head else (),
     )
 
 
@@ -154,6 +161,7 @@ def signature_of(composition: CompositionRecord, parts: Mapping[str, Described])
         expression,
         {name: read_shape(parts[name].config) for name in adapter_names(expression)},
         own_norms=any(name.endswith(".norm_weight") for part in owned for name in part.tensors),
+        head=head_non_linearity(parts[composition.head].config),
     )
 
 
@@ -248,6 +256,7 @@ def _joined(one: Signature, other: Signature) -> Signature:
         mixing=one.mixing or other.mixing,
         norms=one.norms or other.norms,
         invertible=tuple(sorted({*one.invertible, *other.invertible})),
+        heads=tuple(sorted({*one.heads, *other.heads})),
     )
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from composer.engine.commands.single import Command
     from composer.engine.storage.store import StoredResult
     from composer.model.backbone import Backbone
+    from composer.model.interchange.foreignheads import ForeignHead
     from composer.model.interchange.hubfusions import ForeignSetup
     from composer.recipe.adapters import AdapterShape
     from composer.recipe.schema import Backbone as Block
@@ -43,7 +44,7 @@ class Imported:
             "folder": str(self.result.folder),
             "shape": adapter.shape.model_dump(mode="json") if adapter else None,
             "model": adapter.model if adapter else None,
-            "head": {"type": head.type, "labels": list(head.labels)} if head else None,
+            "head": _plain_head(head) if head else None,
         }
 
     def lines(self) -> list[str]:
@@ -59,10 +60,16 @@ class Imported:
                 )
         if head is not None:
             labels = ", ".join(head.labels) or "a number"
-            said.append(f"  its head: {head.type}, {labels}")
+            two = f", two layers with {head.non_linearity} between" if head.non_linearity else ""
+            said.append(f"  its head: {head.type}, {labels}{two}")
         elif self.stage.name.startswith("task/"):
             said.append("  without a head: fuse it, or learn one on it")
         return [*said, f"  {self.result.folder}"]
+
+
+def _plain_head(head: "ForeignHead") -> dict[str, object]:
+    plain: dict[str, object] = {"type": head.type, "labels": list(head.labels)}
+    return plain | ({"non_linearity": head.non_linearity} if head.non_linearity else {})
 
 
 def import_peft(command: "Command", given: Mapping[str, Any], typed: str) -> Imported:

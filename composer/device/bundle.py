@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from composer.bundle.graphs import WEIGHTS, FixedShape, graph_file
+from composer.bundle.heads import head_non_linearity
 from composer.bundle.manifest import TOKENIZER, Manifest
 from composer.bundle.reader import OpenedBundle, open_bundle
 from composer.bundle.records import CompositionRecord, SelfTestCase
@@ -351,6 +352,7 @@ def trained_parts(bundle: OpenedBundle, record: CompositionRecord) -> Trained:
         owned=owned,
         head=bundle.read_part(record.head),
         top=norm_owner(expression),
+        non_linearity=head_non_linearity(bundle.manifest.parts[record.head].config),
     )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from composer.bundle.graphs import Signature, Slot, slot_sites
 from composer.bundle.shapes import Shape
 from composer.bundle.slots import Filling, Member
+from composer.recipe.adapters import NonLinearity
 
 Array = NDArray[np.floating]  # what is stored may be float16; what is fed is float32
 Tensors = Mapping[str, Array]
@@ -31,8 +32,9 @@ class Trained:
         shapes: Name of an adapter -> how it is run.
         adapters: Name of an adapter -> its tensors.
         owned: Folded mixers and norms of the composition itself; empty if it owns nothing.
-        head: "weight" and "bias".
+        head: "weight" and "bias", of two layers "dense" and "dense_bias" too.
         top: The adapter whose norms are used; None: the composition's own, or the backbone's.
+        non_linearity: Between the head's two layers; None: it has one.
     """
 
     filling: Filling
@@ -41,6 +43,7 @@ class Trained:
     owned: Tensors
     head: Tensors
     top: str | None
+    non_linearity: NonLinearity | None = None
 
 
 def feeds_of(
@@ -69,11 +72,25 @@ def feeds_of(
         feeds |= slot.mixed() if signature.mixing else slot.single()
     if signature.norms:
         feeds |= _norms(trained, norms, layers)
-    head = {
-        "head_weight": _contiguous(trained.head["weight"].T),
-        "head_bias": _contiguous(trained.head["bias"]),
+    return {**_numbered(feeds), **_head(trained, signature)}
+
+
+def _head(trained: Trained, signature: Signature) -> dict[str, Array]:
+    """Give the head; what a layer that it does not have would put out is masked."""
+    head, size = trained.head, trained.head["weight"].shape[1]
+    feeds: dict[str, Array] = {}
+    if signature.heads:
+        has = trained.non_linearity
+        dense = head.get("dense", np.zeros((size, size), np.float32))
+        feeds["head_dense"] = _contiguous(dense.T)
+        feeds["head_dense_bias"] = _contiguous(head.get("dense_bias", np.zeros(size, np.float32)))
+        feeds["head_dense_mask"] = np.full(size, has is not None, np.float32)
+        if len(signature.heads) > 1:
+            feeds |= {f"head_{a}": np.full(size, a == has, np.float32) for a in signature.heads}
+    return feeds | {
+        "head_weight": _contiguous(head["weight"].T),
+        "head_bias": _contiguous(head["bias"]),
     }
-    return {**_numbered(feeds), **head}
 
 
 def _numbered(feeds: Mapping[str, Array]) -> dict[str, Array]:

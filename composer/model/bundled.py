@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from composer.bundle.fingerprint import tensor_digests
+from composer.bundle.heads import head_non_linearity
 from composer.bundle.layout import ADAPTERS
 from composer.bundle.reader import OpenedBundle
 from composer.bundle.records import CompositionRecord, SelfTestCase
@@ -64,17 +65,25 @@ def open_composition(bundle: OpenedBundle, name: str, backbone: Backbone) -> Pre
             adapters[part] = _adapter(shape, tensors, backbone, place=place)
         else:
             folded |= tensors
+    head = Head(
+        _tensors(bundle.read_part(record.head)),
+        head_non_linearity(bundle.manifest.parts[record.head].config),
+    )
     model = ComposedModel(
         backbone,
         composition=parse_composition(record.expression),
         adapters=adapters,
         mixers=FoldedMixers(folded) if folded else None,
-        head=Head(_tensors(bundle.read_part(record.head))),
+        head=head,
         pooling=_pooling(record),
     )
     model.requires_grad_(requires_grad=False).eval()
     about = HeadFile(
-        size=backbone.size, type=record.type, labels=record.labels, pooling=_pooling(record)
+        size=backbone.size,
+        type=record.type,
+        labels=record.labels,
+        pooling=_pooling(record),
+        non_linearity=head.non_linearity,
     )
     return Predictor(model, about, Encoder(backbone.tokenizer, max_tokens=backbone.max_tokens))
 

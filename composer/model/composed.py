@@ -5,7 +5,6 @@ How a composition acts is in `composer.model.walk`.
 
 from collections.abc import Mapping
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from composer.errors import AdapterError
@@ -117,7 +116,7 @@ class ComposedModel(nn.Module):
         if self.head is None:
             raise ValueError("this model has no head")
         pooled = pool(hidden, batch["attention_mask"], self.pooling)
-        return F.linear(pooled, self.head["weight"], self.head["bias"])
+        return self.head.logits(pooled)
 
 
 def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:

@@ -2,7 +2,8 @@
 
     adapter.safetensors      adapter.json       shape, size, the backbone's body
     composition.safetensors  composition.json   mixers, train_norm, placement, size, body
-    head.safetensors         head.json          task type, labels, pooling, size
+    head.safetensors         head.json          task type, labels, pooling, size; of two layers
+                                                the non-linearity between them
 
 An adapter binds to the *body* of the backbone it was trained on. Reading holds every tensor to
 what the JSON promises; nothing is filled in, and nothing that is left over is ignored.
@@ -20,14 +21,14 @@ from torch import Tensor
 
 from composer.bundle.files import read_json, write_json
 from composer.bundle.jsontext import canonical_json, one_line
-from composer.bundle.shapes import Shape, adapter_faults, adapter_tensors
+from composer.bundle.shapes import Shape, adapter_faults, adapter_tensors, head_tensors
 from composer.bundle.sparse import MASK, packed, unpacked
 from composer.bundle.tensors import FAULTS_SHOWN, read_tensors, tensor_types, write_tensors
 from composer.errors import AdapterError
 from composer.model.backbone import Backbone
 from composer.model.methods.kinds import promised_tensors, stored_adapter
 from composer.model.parts import Adapter, Bottleneck, Head, Owned, Part
-from composer.recipe.adapters import AdapterShape, Full, Placement, sub_layers
+from composer.recipe.adapters import AdapterShape, Full, NonLinearity, Placement, sub_layers
 from composer.recipe.meaning import class_count
 from composer.recipe.schema import TaskType
 from composer.recipe.sparsity import sparsity_of
@@ -92,11 +93,13 @@ class HeadFile(_File):
         type: What is predicted.
         labels: The label set in order; empty for a regression.
         pooling: "mean", "first", or "none" for one output a token.
+        non_linearity: Between its two layers; None, and not in the file: it has one layer.
     """
 
     type: TaskType
     labels: tuple[str, ...]
     pooling: Annotated[str, Field(pattern="^(mean|first|none)$")]
+    non_linearity: Annotated[NonLinearity | None, Field(exclude_if=lambda one: one is None)] = None
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -187,8 +190,9 @@ def read_head(folder: Path, backbone: Backbone | None = None) -> StoredHead:
     file = folder / "head.json"
     about = _read_about(file, HeadFile)
     _check_size(file, about, backbone.size if backbone else about.size)
-    shapes = {"bias": (about.classes,), "weight": (about.classes, about.size)}
-    head = Head(_read(folder / "head.safetensors", shapes))
+    dense = about.non_linearity is not None
+    shapes = dict(head_tensors(size=about.size, classes=about.classes, dense=dense))
+    head = Head(_read(folder / "head.safetensors", shapes), about.non_linearity)
     head.freeze()
     return StoredHead(head=head, about=about)
 

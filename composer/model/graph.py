@@ -113,8 +113,17 @@ class _Graph:
             wide = self._activation(self.encoder.activation, self._linear(f"{layer}.wide", hidden))
             hidden = self._site(layer, "output", self._linear(f"{layer}.narrow", wide), hidden)
         pooled = self._node("MatMul", "pooling", hidden)  # (batch, rows, size)
-        scored = self._node("MatMul", pooled, "head_weight")
+        scored = self._node("MatMul", self._dense(pooled), "head_weight")
         self._node("Add", scored, "head_bias", output="logits")
+
+    def _dense(self, pooled: str) -> str:
+        """Pass vectors through the first of a head's two layers, (batch, rows, size)."""
+        acts, name = self.signature.heads, "head_dense"
+        if not acts:
+            return pooled
+        product = self._node("MatMul", pooled, name)
+        passed = self._act("head", acts, self._sum(product, f"{name}_bias"))
+        return self._chosen(f"{name}_mask", passed, pooled)
 
     def _embed(self) -> str:
         places = self._node("Gather", self._weight("embeddings.positions"), self._positions())
@@ -236,11 +245,14 @@ class _Graph:
 
     def _middle(self, layer: str, name: str, slot: Slot, row: int, units: str) -> str:
         """Pass units through a middle layer; those that have none keep their values."""
-        mask = f"{layer}_mask"
         product = self._node("MatMul", units, self._row(layer, row))
         wide = self._sum(product, self._row(f"{layer}_bias", row))
         passed = self._act(name, slot.non_linearities, wide)
-        kept = self._node("Mul", units, self._minus(1.0, mask))
+        return self._chosen(f"{layer}_mask", passed, units)
+
+    def _chosen(self, mask: str, passed: str, before: str) -> str:
+        """Take what was passed through a layer where the mask is 1, and what was before where 0."""
+        kept = self._node("Mul", before, self._minus(1.0, mask))
         return self._node("Add", self._node("Mul", passed, mask), kept)
 
     def _act(self, name: str, non_linearities: tuple[NonLinearity, ...], values: str) -> str:

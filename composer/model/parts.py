@@ -11,23 +11,26 @@ A part is an `nn.Module` whose state has the names that files and bundles use:
                  embeddings.f_up (half, quarter)     and so on; g the same   if invertible
     composition  3.output.0.query (size, size) ... for mixer 0, and the norms
     head         weight (classes, size)   bias (classes,)
+                 dense (size, size)       dense_bias (size,)       if it has two layers
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import Parameter, ParameterDict
 
 from composer.errors import AdapterError
 from composer.model.adapters import Site
-from composer.model.arithmetic import Coupling, TwoLayers, sum_of
+from composer.model.arithmetic import ACTIVATIONS, Coupling, TwoLayers, sum_of
 from composer.model.initial import initial, normal
 from composer.recipe.adapters import (
     AdapterShape,
     BottleneckShape,
     MAdapter,
+    NonLinearity,
     Placement,
     sub_layers,
 )
@@ -310,7 +313,25 @@ def _new_mixer(
 
 
 class Head(Part):
-    """A linear map from a vector to one value a class."""
+    """From a vector to one value a class: one linear layer, or a dense one before it.
+
+    Args:
+        tensors: By the names that files use.
+        non_linearity: Behind the dense layer; None: there is none.
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, Tensor], non_linearity: NonLinearity | None = None
+    ) -> None:
+        super().__init__(tensors)
+        self.non_linearity = non_linearity
+
+    def logits(self, pooled: Tensor) -> Tensor:
+        """Give one value a class: (..., size) to (..., classes)."""
+        if self.non_linearity is not None:
+            wide = F.linear(pooled, self["dense"], self["dense_bias"])
+            pooled = ACTIVATIONS[self.non_linearity](wide)
+        return F.linear(pooled, self["weight"], self["bias"])
 
 
 def new_head(*, classes: int, size: int, generator: torch.Generator) -> Head:

@@ -11,7 +11,6 @@ products: their texts take a pass of their own.
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from composer.model.adapters import Site
@@ -75,7 +74,7 @@ def _at_sites(
         head, pooling = models[name].head, models[name].pooling
         pooled = pool(hidden[rows], sorted_batch["attention_mask"][rows], pooling)
         if head is not None:  # `_check` saw to it
-            found += F.linear(pooled, head["weight"], head["bias"]).unbind()
+            found += head.logits(pooled).unbind()
     return [logits for _, logits in sorted(zip(order, found, strict=True), key=lambda one: one[0])]
 
 

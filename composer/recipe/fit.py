@@ -187,9 +187,15 @@ def head_transform_parameters(hidden_size: int) -> int:
     return hidden_size * hidden_size + 3 * hidden_size
 
 
-def head_parameters(hidden_size: int, classes: int) -> int:
-    """Count a head's weights; a regression has 1 class, spans 2 tags a label and one for none."""
-    return classes * (hidden_size + 1)
+def head_parameters(hidden_size: int, classes: int, *, dense: bool = False) -> int:
+    """Count a head's weights; a regression has 1 class, spans 2 tags a label and one for none.
+
+    Args:
+        hidden_size: Of the backbone.
+        classes: That it predicts.
+        dense: Whether it has a layer before the last, as one from elsewhere may.
+    """
+    return (classes + (hidden_size if dense else 0)) * (hidden_size + 1)
 
 
 def trainable(
@@ -198,6 +204,7 @@ def trainable(
     backbone: BackboneShape,
     shapes: Mapping[str, AdapterShape],
     classes: int | None = None,
+    dense: bool = False,
 ) -> Trainable:
     """Count what a stage changes.
 
@@ -206,8 +213,10 @@ def trainable(
         backbone: Its shape.
         shapes: Name of a stage -> the shape of the adapter it trains; see `shapes_of`.
         classes: Outputs of the head; None: not known yet.
+        dense: Whether the head has two layers.
     """
-    head = None if classes is None else head_parameters(backbone.hidden_size, classes)
+    size = backbone.hidden_size
+    head = None if classes is None else head_parameters(size, classes, dense=dense)
     match stage:
         case TrainHead():
             found = head_transform_parameters(backbone.hidden_size) if stage.found is None else 0

@@ -289,6 +289,8 @@ def _adapter_rows(
         head = read_json(folder / "head.json", error=StoreError)
         yield ["task", str(head["type"])]
         yield ["labels", ", ".join(map(str, head["labels"][:20])) or "a number"]
+        if head.get("non_linearity"):
+            yield ["head", f"two layers, {head['non_linearity']} between"]
     yield ["trained on", f"{count(int(str(training['training_examples'])))} examples, "
            f"{training['epochs']} epochs, seed {training['seed']}"]  # fmt: skip
     best = training["best_score"]

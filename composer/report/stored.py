@@ -126,6 +126,8 @@ def _results(values: Values) -> Iterator[str]:
         yield from _block(
             "labels", {count(len(head["labels"])): ", ".join(map(str, head["labels"]))}
         )
+        if head.get("non_linearity"):
+            yield from _block("head", {"two layers": f"{head['non_linearity']} between"})
 
 
 def _history(history: object) -> Iterator[str]:

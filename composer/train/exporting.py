@@ -17,6 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from composer.bundle.fingerprint import tensor_digests
+from composer.bundle.heads import head_config
 from composer.bundle.reader import open_bundle
 from composer.bundle.records import (
     BackboneRecord,
@@ -174,7 +175,7 @@ def _add(
         kind="head",
         role="head",
         tensors=_arrays(model.head.tensors() if model.head else {}),
-        config={"type": about.type},
+        config=head_config(about.type, about.non_linearity),
         parents=(context.needs[bundled.owner],),
     )
     scored = [context.inputs[name] for name in bundled.evaluations]

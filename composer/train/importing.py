@@ -25,6 +25,7 @@ from composer.model.files import (
     write_owned,
 )
 from composer.model.interchange.foreign import Tensors
+from composer.model.interchange.foreignheads import ForeignHead
 from composer.model.interchange.hub import (
     ForeignAdapter,
     has_head,
@@ -32,7 +33,6 @@ from composer.model.interchange.hub import (
     read_hub_head,
 )
 from composer.model.interchange.hubfusions import read_hub_fusion
-from composer.model.interchange.hubheads import ForeignHead
 from composer.model.interchange.peft import read_peft, read_peft_head
 from composer.model.methods.kinds import stored_adapter
 from composer.model.parts import Head, Owned, Part
@@ -88,12 +88,13 @@ class ImportedPart:
             write_owned(out, owned, self._about(backbone))
             parts.append(owned)
         if self.head is not None:
-            head = Head(_torched({"weight": self.head.weight, "bias": self.head.bias}))
+            head = Head(_torched(self.head.tensors), self.head.non_linearity)
             about = HeadFile(
                 size=backbone.size,
                 type=self.head.type,
                 labels=self.head.labels,
                 pooling=self.head.pooling,
+                non_linearity=self.head.non_linearity,
             )
             write_head(out, head, about)
             parts.append(head)

@@ -14,9 +14,9 @@ import numpy as np
 from composer.errors import Fault, InterchangeError
 from composer.model.backbone import Backbone
 from composer.model.files import read_adapter, read_head, read_owned
+from composer.model.interchange.foreignheads import ForeignHead
 from composer.model.interchange.hub import write_hub_adapter, write_hub_head
 from composer.model.interchange.hubfusions import ForeignSetup, write_hub_fusion, write_setup
-from composer.model.interchange.hubheads import ForeignHead
 from composer.model.interchange.peft import write_peft
 from composer.model.parts import Adapter, Part
 from composer.recipe.composition import Composition, Fuse, Stack, print_composition
@@ -157,8 +157,8 @@ def _head(stored: Path, backbone: Backbone) -> ForeignHead:
         type=found.about.type,
         labels=found.about.labels,
         pooling=found.about.pooling,
-        weight=found.head["weight"].detach().numpy(),
-        bias=found.head["bias"].detach().numpy(),
+        non_linearity=found.about.non_linearity,
+        **_arrays(found.head),
     )
 
 

@@ -45,10 +45,11 @@ MIXER = types_of(fusion(units=5, members=2))
         ("fusion", {**MIXER, **{n: t for n, t in ADAPTER.items() if ".norm" in n}}),
         ("norms", {n: t for n, t in ADAPTER.items() if ".norm" in n}),
         ("head", types_of(head(3))),
+        ("head", types_of(head(3)) | types(dense="F32[4,4]", dense_bias="F16[4]")),
         ("bottleneck", {**types_of(adapter(3)), **COUPLING}),
         ("madapter", {**ADAPTER, **without(COUPLING, "_bias")}),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_what_training_makes_is_accepted(kind: Kind, tensors: dict[str, TensorType]):
     assert layout_faults(kind, tensors, size=SIZE, layers=LAYERS) == []
@@ -141,6 +142,19 @@ def test_what_training_makes_is_accepted(kind: Kind, tensors: dict[str, TensorTy
             ["a head has no tensor 'bais'; did you mean 'bias'?", "head: 'bias' is missing"],
         ),
         (
+            "head",
+            types_of(head(3)) | types(dense="F32[3,4]"),
+            [
+                "head: 'dense_bias' is missing",
+                "head: 'dense' has the shape [3, 4], not [size 4, size 4]",
+            ],
+        ),
+        (
+            "head",
+            types_of(head(3)) | types(dense_bias="F32[4]"),
+            ["head: 'dense' is missing"],
+        ),
+        (
             "bottleneck",
             {**types_of(adapter(3)), **without(COUPLING, "g_up", "f_down")},
             ["embeddings: 'f_down' is missing", "embeddings: 'g_up' is missing"],
@@ -169,7 +183,7 @@ def test_what_training_makes_is_accepted(kind: Kind, tensors: dict[str, TensorTy
             ["a norms has no tensor 'embeddings.f_up'; one is '0.output.up'"],
         ),
     ],
-    ids=range(18),
+    ids=range(20),
 )
 def test_what_does_not_fit_is_said(kind: Kind, tensors: dict[str, TensorType], faults: list[str]):
     assert layout_faults(kind, tensors, size=SIZE, layers=LAYERS) == faults

@@ -24,7 +24,7 @@ from composer.bundle.reader import OpenedBundle, open_bundle
 from composer.bundle.source import FolderSource
 from composer.bundle.writer import pack_bundle
 from composer.errors import BundleError
-from tests.bundle.content import change_manifest, fusion, make_bundle, put_part, raw_tensors
+from tests.bundle.content import change_manifest, fusion, head, make_bundle, put_part, raw_tensors
 
 ROOT = Path(__file__).parents[2]
 FLIPS = 2000
@@ -185,6 +185,7 @@ def pfeiffer_member(home: Path) -> None:
     change_manifest(home, change)
 
 
+DENSE = {"dense": np.ones((4, 4), np.float32), "dense_bias": np.ones(4, np.float32)}
 SOME_BIAS = "tensor '0.attention.down_bias' is missing"
 CONFIGS = {
     "nothing": (put("parts", "domain", "config", value={}), "discriminator 'kind'"),
@@ -244,6 +245,35 @@ def test_a_config_that_its_tensors_do_not_keep_is_refused(
 ):
     change(home)
     refused(home, f"parts.(domain|intent): config: .*{message}")
+    refused(zipped(home), message)
+
+
+HEADS = {
+    "a head of two layers": (
+        config("intent.head", non_linearity="tanh"),
+        "config: non_linearity: 'tanh', and the head has one layer",
+    ),
+    "a head of two layers that is not told": (
+        put_tensors("intent.head", {**head(3), **DENSE}),
+        "config: non_linearity: says none, and the head has two layers",
+    ),
+    "a dense layer of another size": (
+        put_tensors("intent.head", {**head(3), **DENSE, "dense": np.ones((4, 5), np.float32)}),
+        r"head: 'dense' has the shape \[4, 5\], not \[size 4, size 4\]",
+    ),
+    "no bias of a dense layer": (
+        put_tensors("intent.head", {**head(3), "dense": DENSE["dense"]}),
+        "head: 'dense_bias' is missing",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), HEADS.values(), ids=HEADS)
+def test_a_head_that_is_not_as_described_is_refused(
+    change: Callable[[Path], None], message: str, home: Path
+):
+    change(home)
+    refused(home, f"parts.intent.head: {message}")
     refused(zipped(home), message)
 
 

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from adapters import BertAdapterModel
@@ -12,6 +13,7 @@ from adapters.composition import Fuse
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import BertModel
 
+from composer import Bundle, BundleClassifier
 from composer.model.backbone import open_backbone
 from tests.cli.projects import SHORT, well, write_project
 from tests.cli.terminal import composer
@@ -114,10 +116,60 @@ def test_what_is_lacking_of_an_import_is_told_before_anything_is_done(project: P
     assert not (project / "x").exists()
 
 
-def test_a_head_of_two_layers_is_named_with_what_to_do(project: Path):
+def theirs_on(folder: Path, tiny: Path) -> torch.Tensor:
+    model = flex(tiny)
+    model.load_adapter(str(folder), set_active=True, use_safetensors=True)
+    return logits(model, batch_of(open_backbone(tiny, precision="float32"), TEXTS))
+
+
+def test_a_head_of_two_layers_is_used_and_goes_with_the_same_outputs(
+    project: Path, tiny_folder: Path
+):
+    own = ("import", "adapterhub", "hub/b", *ON_TINY, "--name", "nli", "--labels", "off,on,up")
+    said = well(project, *own).out
+    assert "text-classification, off, on, up, two layers with tanh between" in said
+    assert "two layers" in well(project, "show", "nli").out
+    shown = json.loads(well(project, "show", "nli", "--json").out)
+    dense, out, bottlenecks = 33 * 32, 33 * 3, 2 * (2 * 2 * 32 + 2 + 32)
+    assert shown["training"]["trainable_parameters"] == dense + out + bottlenecks
+    (scores,) = json.loads(well(project, "evaluate", "nli", *TEST, "--json").out)
+    assert scores["n"] == 24
+
+    card = well(project, "push", "nli", "me/nli", "--dry-run", "--json").json["card"]
+    assert "| head | two layers, tanh between |" in card
+
+    well(project, "export", "nli", "--format", "adapterhub", "--to", "out")
+    expected = theirs_on(project / "hub/b", tiny_folder)
+    torch.testing.assert_close(theirs_on(project / "out", tiny_folder), expected)
+    assert not torch.allclose(expected[0], expected[1])
+
+
+def test_a_head_of_two_layers_answers_out_of_a_bundle(project: Path, tiny_folder: Path):
+    labels = ("--labels", "off,on,up")
+    well(project, "import", "adapterhub", "hub/b", *ON_TINY, "--name", "nli", *labels)
+    well(project, "import", "adapterhub", "hub/a", *ON_TINY, "--name", "sst")
+    for graph in (("--precision", "float32"), ()):
+        home = project / f"home-{len(graph)}.zip"
+        well(project, "export", "nli", "sst", "--to", home.name, *graph)
+        well(project, "bundle", "verify", home.name)
+        on = None if graph else f"folder:{project / 'tiny'}"
+        bundle = Bundle.open(home, backbone=on)
+        for name, folder in (("nli", "hub/b"), ("sst", "hub/a")):
+            expected = torch.softmax(theirs_on(project / folder, tiny_folder), -1).numpy()
+            got = bundle.probabilities(TEXTS, composition=name)
+            assert np.abs(got - expected).max() < 1e-5
+            sure = BundleClassifier(home, name, backbone=on).predict_proba(TEXTS)
+            assert (sure == got).all()  # classes are sorted as the labels are
+
+
+def test_a_head_on_a_pooler_is_named_with_what_to_do(project: Path):
+    file = project / "hub/b/head_config.json"
+    about = json.loads(file.read_text())
+    about["config"]["use_pooler"] = True
+    file.write_text(json.dumps(about))
     outcome = composer(project, "import", "adapterhub", "hub/b", *ON_TINY)
     assert outcome.status == 2
-    assert "head_config.json: layers: 2" in outcome.err
+    assert "head_config.json: use_pooler: true; composer's heads read the first" in outcome.err
     assert "--without-head" in outcome.err
 
 
@@ -131,9 +183,11 @@ def test_an_import_is_fused_with_what_was_trained_here(project: Path):
     assert "command-line/task/sst" in shown
 
 
-def test_a_recipe_adopts_what_was_imported(project: Path):
-    found = well(project, "import", "adapterhub", "hub/a", *ON_TINY, "--json").out
-    (one,) = json.loads(found)
+@pytest.mark.parametrize("folder", ["a", "b"])
+def test_a_recipe_adopts_what_was_imported(project: Path, folder: str):
+    own = ("import", "adapterhub", f"hub/{folder}", *ON_TINY, "--labels", "off,on,up", "--json")
+    (one,) = json.loads(well(project, *own).out)
+    assert one["head"].get("non_linearity") == {"a": None, "b": "tanh"}[folder]
     shape = json.dumps({**one["shape"], "reduction_factor": 16.0})
     (project / "own.yaml").write_text(
         "composer: 1\nname: own\nbackbone: {source: folder, path: tiny}\n"
@@ -145,6 +199,10 @@ def test_a_recipe_adopts_what_was_imported(project: Path):
     )
     well(project, "adopt", "own.yaml", "task/intent", one["folder"])
     assert "done" in well(project, "plan", "own.yaml").out
+    (planned,) = json.loads(well(project, "plan", "own.yaml", "--json").out)["stages"]
+    head = 33 * (3 if folder == "a" else 3 + 32)
+    assert planned["trained"]["head"] == head
+    assert planned["trainable_parameters"] == planned["trained"]["adapter"] + head
 
 
 def test_a_language_adapter_and_the_same_import_twice_are_one_result(project: Path):

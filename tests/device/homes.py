@@ -10,6 +10,7 @@ import numpy as np
 from composer.bundle.fingerprint import tensor_digests
 from composer.bundle.graphs import WEIGHTS
 from composer.bundle.header import header_bytes
+from composer.bundle.heads import head_config
 from composer.bundle.records import BackboneRecord, CompositionRecord, SelfTest, SelfTestCase
 from composer.bundle.tensors import parse_tensors, tensor_types
 from composer.bundle.writer import NewPart, write_bundle
@@ -17,13 +18,13 @@ from composer.device.bundle import Bundle
 from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel, TrainedMixers
 from composer.model.folded import fold
-from composer.model.parts import new_head
+from composer.recipe.adapters import NonLinearity
 from composer.recipe.composition import adapter_names, parse_composition
-from composer.recipe.schema import GraphPrecision
+from composer.recipe.schema import GraphPrecision, StaticShape
 from composer.train.graphs import make_device_graphs
 from tests.bundle.content import change_manifest
-from tests.model.bundles import _seeded, arrays
-from tests.model.conftest import adapter, owned_for, randomised
+from tests.model.bundles import arrays
+from tests.model.conftest import adapter, head_of, owned_for
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Task:
     type: str = "text-classification"
     classes: int = 3
     pooling: str = "mean"
+    between: NonLinearity | None = None  # the two layers of its head; None: it has one
 
 
 TASKS = {
@@ -55,6 +57,7 @@ def write_home(
     *,
     tasks: Mapping[str, Task] = TASKS,
     precision: GraphPrecision | None = "float32",
+    static: StaticShape | None = None,
 ) -> Path:
     """Write a bundle; the self-test holds what its own graphs answer."""
     parts: dict[str, NewPart] = {}
@@ -64,7 +67,7 @@ def write_home(
         parts |= made
     graphs = None
     if precision is not None:
-        graphs = make_device_graphs(backbone, parts, compositions, precision)
+        graphs = make_device_graphs(backbone, parts, compositions, precision, static=static)
         compositions = {
             name: one.model_copy(update={"graph": graphs.used_by[name]})
             for name, one in compositions.items()
@@ -105,9 +108,10 @@ def _composition(
         )
         for one, made in adapters.items()
     }
-    head = new_head(classes=task.classes, size=backbone.size, generator=_seeded(len(name)))
-    randomised(head, len(name))
-    parts[f"{name}.head"] = NewPart(kind="head", role="head", tensors=arrays(head))
+    head = head_of(task.classes, backbone.size, task.between, seed=len(name))
+    parts[f"{name}.head"] = NewPart(
+        kind="head", role="head", tensors=arrays(head), config=head_config(task.type, task.between)
+    )
     owned = owned_for(composition, backbone, train_norm=name == "fused")
     if owned.names:
         model = ComposedModel(

@@ -21,7 +21,7 @@ TASKS = {
 }
 LOWER = Slot(placement="houlsby", non_linearities=("relu",))
 UPPER = Slot(placement="houlsby", non_linearities=("relu", "tanh"), middle_layers=1)
-WIDEST = Signature(lower=LOWER, upper=UPPER, mixing=True, norms=True)
+WIDEST = Signature(lower=LOWER, upper=UPPER, mixing=True, norms=True, heads=("relu", "tanh"))
 LENGTHS, SITES = {"size": 384}, 24
 
 

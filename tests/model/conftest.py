@@ -8,8 +8,8 @@ from composer.model.adapters import Site
 from composer.model.backbone import Backbone, open_backbone
 from composer.model.composed import ComposedModel
 from composer.model.mixers import TrainedMixers
-from composer.model.parts import Adapter, Owned, Part, new_bottleneck, new_head, new_owned
-from composer.recipe.adapters import BottleneckAdapter, MAdapter, joint_placement
+from composer.model.parts import Adapter, Head, Owned, Part, new_bottleneck, new_head, new_owned
+from composer.recipe.adapters import BottleneckAdapter, MAdapter, NonLinearity, joint_placement
 from composer.recipe.composition import (
     NONE,
     Composition,
@@ -79,6 +79,18 @@ def adapter(backbone: Backbone, name: str, *, seed: int = 0) -> Adapter:
     )
     randomised(made, seed + sorted(SHAPES).index(name))
     return made
+
+
+def head_of(classes: int, size: int, between: NonLinearity | None, *, seed: int = 0) -> Head:
+    """Make a head with random weights: of one layer, or of two with something between them."""
+    head = new_head(classes=classes, size=size, generator=torch.Generator().manual_seed(seed))
+    randomised(head, seed)
+    if between is None:
+        return head
+    dense = {"dense": torch.zeros(size, size), "dense_bias": torch.zeros(size)}
+    head = Head({**head.tensors(), **dense}, between)
+    randomised(head, seed)
+    return head
 
 
 def owned_for(composition: Composition, backbone: Backbone, *, train_norm: bool) -> Owned:

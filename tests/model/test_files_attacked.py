@@ -184,6 +184,16 @@ DESCRIPTIONS: dict[str, tuple[str, Change, str]] = {
     "pooling": ("head", set_to("pooling", value="max"), "pooling: String should match"),
     "no pooling": ("head", set_to("pooling", value="none"), "pooling 'none' for a text-class"),
     "type": ("head", set_to("type", value="regression"), "3 labels for a regression"),
+    "two layers": (
+        "head",
+        set_to("non_linearity", value="tanh"),
+        r"'dense' \(F32\[32,32\]\) is missing",
+    ),
+    "what is between": (
+        "head",
+        set_to("non_linearity", value="exec"),
+        "non_linearity: Input should be 'relu', 'gelu', 'swish' or 'tanh'",
+    ),
 }
 
 

@@ -116,7 +116,7 @@ class Costs:
         parameters: int | None = 0
         has_head, trained = False, None
         if isinstance(stage, Learning):
-            parameters, trained, has_head = self._formula(stage, last)
+            parameters, trained, has_head = self._formula(stage, last, done=done)
         if isinstance(stage, Learning) and done and last is not None:
             parameters, has_head = _counted(last.folder), not isinstance(stage, TrainsText)
         elif isinstance(stage, Learning):
@@ -135,13 +135,16 @@ class Costs:
         )
 
     def _formula(
-        self, stage: Learning, last: LastResult | None
+        self, stage: Learning, last: LastResult | None, *, done: bool
     ) -> tuple[int | None, Trainable | None, bool]:
         """Count what is trained: in all, by what it is of, and whether a head is among it."""
         classes = None if isinstance(stage, TrainsText) else _classes(stage, last)
         if self.backbone is None:
             return None, None, classes is not None
-        counted = trainable(stage, backbone=self.backbone, shapes=self.shapes, classes=classes)
+        dense = done and last is not None and _has_dense_head(last.folder)
+        counted = trainable(
+            stage, backbone=self.backbone, shapes=self.shapes, classes=classes, dense=dense
+        )
         if counted.total == 0 and isinstance(stage, TrainComposition) and classes is None:
             return None, counted, False  # a head alone, of labels that are not known yet
         return counted.total, counted, classes is not None
@@ -208,6 +211,13 @@ def _classes(stage: TrainTask | TrainComposition, last: LastResult | None) -> in
     if stage.task.type != "regression" and labels is None:
         return None
     return class_count(stage.task.type, tuple(labels or ()))
+
+
+def _has_dense_head(folder: Path) -> bool:
+    """Say whether a stored head has two layers: one that was imported may."""
+    if not (folder / "head.json").exists():
+        return False
+    return read_json(folder / "head.json", error=StoreError).get("non_linearity") is not None
 
 
 def _labels_of(folder: Path) -> tuple[str, ...] | None:

@@ -19,6 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from composer.bundle.jsontext import one_line
 from composer.errors import Fault, InterchangeError, did_you_mean
+from composer.model.interchange.activations import (
+    NON_LINEARITIES,
+    todays_name,
+    unknown_non_linearity,
+)
 from composer.model.interchange.foreign import misfit
 from composer.recipe.adapters import (
     AdapterShape,
@@ -52,14 +57,6 @@ _NAMED: dict[str, Mapping[str, object]] = {
     "prefix_tuning_flat": {"architecture": "prefix_tuning", "flat": True},
     "prompt_tuning": {"architecture": "prompt_tuning"},
 }
-_NON_LINEARITIES: dict[str, NonLinearity] = {
-    "relu": "relu",
-    "gelu": "gelu",
-    "swish": "swish",
-    "silu": "swish",
-    "tanh": "tanh",
-}
-_BEFORE_VERSIONS = {"gelu": "gelu_new", "gelu_orig": "gelu"}
 _PLACEMENTS: dict[tuple[bool, bool], Placement] = {
     (True, True): "houlsby",
     (True, False): "after-attention",
@@ -149,9 +146,8 @@ def plain_config(about: Mapping[str, Any], *, place: str) -> dict[str, Any]:
     if isinstance(nested, dict):
         config.setdefault("inv_adapter", nested.get("block_type"))
         config.setdefault("inv_adapter_reduction_factor", nested.get("reduction_factor"))
-    if "version" not in about and isinstance(config.get("non_linearity"), str):
-        told = config["non_linearity"]
-        config["non_linearity"] = _BEFORE_VERSIONS.get(told, told)
+    if isinstance(config.get("non_linearity"), str):
+        config["non_linearity"] = todays_name(config["non_linearity"], about)
     return _with_old_scaling(config, about.get("version"))
 
 
@@ -228,7 +224,7 @@ def written_config(shape: AdapterShape, *, size: int, layers: int) -> dict[str, 
 
 def prefix_non_linearity(config: Mapping[str, Any]) -> NonLinearity:
     """Give the non-linearity of the network that a prefix was learnt through."""
-    return _NON_LINEARITIES[str(config.get("non_linearity", "tanh")).lower()]
+    return NON_LINEARITIES[str(config.get("non_linearity", "tanh")).lower()]
 
 
 def factor_of(width: int, size: int) -> float:
@@ -248,8 +244,8 @@ def _faults(config: _Config) -> Iterator[tuple[str, str]]:
             yield from _bottleneck_faults(config)
         case _Lora(composition_mode=mode) if mode != "add":
             yield "composition_mode", f"{mode[:40]!r}; composer adds, 'scale' is (IA)^3"
-        case _Prefix(flat=False) if config.non_linearity.lower() not in _NON_LINEARITIES:
-            yield "non_linearity", _unknown_non_linearity(config.non_linearity)
+        case _Prefix(flat=False) if config.non_linearity.lower() not in NON_LINEARITIES:
+            yield "non_linearity", unknown_non_linearity(config.non_linearity)
         case _Prompt(combine=way) if way != "prefix":
             yield "combine", f"{way[:40]!r}; composer's prompt stands before all tokens: 'prefix'"
     for name, value in (config.model_extra or {}).items():
@@ -277,8 +273,8 @@ def _bottleneck_faults(config: _Bottleneck) -> Iterator[tuple[str, str]]:
             )
     if not config.original_ln_after:
         yield "original_ln_after", "false; in composer the backbone's norm follows: true"
-    if config.non_linearity.lower() not in _NON_LINEARITIES:
-        yield "non_linearity", _unknown_non_linearity(config.non_linearity)
+    if config.non_linearity.lower() not in NON_LINEARITIES:
+        yield "non_linearity", unknown_non_linearity(config.non_linearity)
     if isinstance(config.scaling, str) and config.scaling != "learned":
         yield "scaling", f"{config.scaling[:40]!r}; composer has a number or 'learned'"
     if config.inv_adapter not in (None, "nice"):
@@ -290,10 +286,6 @@ def _bottleneck_faults(config: _Bottleneck) -> Iterator[tuple[str, str]]:
             f"{config.inv_adapter_reduction_factor}; composer's couplings have a quarter of the "
             "hidden size, so 2 or more",
         )
-
-
-def _unknown_non_linearity(name: str) -> str:
-    return f"{name[:40]!r}; composer has {', '.join(_NON_LINEARITIES)}"
 
 
 def _shape(config: _Config) -> AdapterShape:
@@ -333,7 +325,7 @@ def _bottleneck(config: _Bottleneck) -> BottleneckAdapter:
         placement=placement,
         form=form,
         reduction_factor=config.reduction_factor,
-        non_linearity=_NON_LINEARITIES[config.non_linearity.lower()],
+        non_linearity=NON_LINEARITIES[config.non_linearity.lower()],
         dropout=config.dropout,
         scaling=config.scaling,  # type: ignore[arg-type]
         leave_out=tuple(config.leave_out or ()),

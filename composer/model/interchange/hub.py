@@ -33,7 +33,8 @@ from composer.model.interchange.foreign import (
     holds,
     misfit,
 )
-from composer.model.interchange.hubheads import ForeignHead, head_type, read_head, written_head
+from composer.model.interchange.foreignheads import ForeignHead
+from composer.model.interchange.hubheads import head_type, read_head, written_head
 from composer.model.interchange.hubnames import (
     in_models,
     joined_prefix,
@@ -173,7 +174,14 @@ def read_hub_head(folder: Path, backbone: Backbone, *, labels: tuple[str, ...] =
     about = foreign_config(folder, HEAD)
     check_model(about, backbone, place=place)
     tensors = foreign_weights(folder, HEAD_WEIGHTS)
-    return read_head(about, tensors, size=backbone.size, labels=labels, place=place)
+    return read_head(
+        about,
+        tensors,
+        architecture=backbone.architecture,
+        size=backbone.size,
+        labels=labels,
+        place=place,
+    )
 
 
 def write_hub_head(

@@ -3,25 +3,42 @@
     head_config.json     {"config": {"head_type": "classification", "layers": 1, ...}, ...}
     heads.NAME.1.weight  (classes, size)       a linear layer on the first token's vector
 
+    {"config": {"head_type": "classification", "layers": 2, "activation_function": "tanh", ...}}
+    heads.NAME.1.weight  (size, size)          a dense layer, with an activation behind it
+    heads.NAME.4.weight  (classes, size)
+
     classification              text-classification; with one label, a regression
     multilabel_classification   multi-label-classification
     tagging                     token-classification, where the labels are BIO tags
 
-Composer's heads are one linear layer. A head with a second one, which the library makes for
-classification if it is not told otherwise, is refused, and so is what reads a pooler's output.
+Of a model class with one head its layers have that model's names: `classifier.weight`, or
+`classifier.dense.weight` and `classifier.out_proj.weight`. What reads a pooler's output is refused.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from composer.bundle.jsontext import one_line
 from composer.data.bio import tag_names
 from composer.errors import Fault, InterchangeError
-from composer.model.interchange.foreign import compared, misfit
+from composer.model.interchange.activations import (
+    NON_LINEARITIES,
+    todays_name,
+    unknown_non_linearity,
+)
+from composer.model.interchange.foreign import Tensors, misfit
+from composer.model.interchange.foreignheads import (
+    ONE_LAYER,
+    SEQUENCE_HEADS,
+    ForeignHead,
+    Layers,
+    labelled_head,
+    tagging_head,
+    take_layers,
+)
+from composer.recipe.adapters import NonLinearity
 from composer.recipe.schema import TaskType
 
 LABELS_LIMIT = 100_000
@@ -30,7 +47,7 @@ _TYPES: dict[str, TaskType] = {
     "multilabel_classification": "multi-label-classification",
     "tagging": "token-classification",
 }
-_STATIC = {"TokenClassification": "tagging"}  # of a model class with one head, by its ending
+_TAGGING, _SEQUENCE = "ForTokenClassification", "ForSequenceClassification"  # of model classes
 
 
 class _Head(BaseModel):
@@ -41,29 +58,10 @@ class _Head(BaseModel):
     head_type: str
     num_labels: int = Field(default=2, ge=1, le=LABELS_LIMIT)
     layers: int = 1
-    activation_function: str | None = None
+    activation_function: str | None = "tanh"
     use_pooler: bool = False
     label2id: dict[str, int] | None = None
     bias: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class ForeignHead:
-    """A head as composer has it.
-
-    Attributes:
-        type: What is predicted.
-        labels: In order; empty for a regression.
-        pooling: "first", or "none" for one output a token.
-        weight: (classes, size).
-        bias: (classes,).
-    """
-
-    type: TaskType
-    labels: tuple[str, ...]
-    pooling: str
-    weight: np.ndarray
-    bias: np.ndarray
 
 
 def head_type(about: Mapping[str, Any]) -> str | None:
@@ -73,13 +71,15 @@ def head_type(about: Mapping[str, Any]) -> str | None:
         found = config.get("head_type")
         return found if isinstance(found, str) else None
     model = str(about.get("model_class"))
-    return next((kind for ending, kind in _STATIC.items() if model.endswith(ending)), None)
+    endings = {_TAGGING: "tagging", _SEQUENCE: "classification"}
+    return next((kind for ending, kind in endings.items() if model.endswith(ending)), None)
 
 
 def read_head(
     about: Mapping[str, Any],
-    tensors: Mapping[str, np.ndarray],
+    tensors: Tensors,
     *,
+    architecture: str,
     size: int,
     labels: tuple[str, ...] = (),
     place: str,
@@ -89,6 +89,7 @@ def read_head(
     Args:
         about: `head_config.json`.
         tensors: Of its weights file.
+        architecture: Of the backbone, as its `model_type` says.
         size: Hidden size of the backbone.
         labels: The label set, where the file's is not to be used.
         place: Of the config, for messages.
@@ -96,67 +97,26 @@ def read_head(
     Raises:
         InterchangeError: Naming all of it that composer's heads do not have.
     """
-    config = _config(about, place)
-    faults = [Fault(f"{place}: {name}", told) for name, told in _faults(config)]
+    config = _config(about, architecture, place)
+    faults = [Fault(f"{place}: {name}", told) for name, told in _faults(config, about)]
     if faults:
         raise InterchangeError(faults)
     type_ = _TYPES[config.head_type]
-    names = labels or _labels(config, place)
-    name = about.get("name")
-    stem = f"heads.{name}.1" if isinstance(about.get("config"), dict) else "classifier"
-    wanted: dict[str, tuple[int, ...]] = {f"{stem}.weight": (config.num_labels, size)}
-    if config.bias:
-        wanted[f"{stem}.bias"] = (config.num_labels,)
-    wrong = compared(tensors, wanted, place=place)
-    if wrong:
-        raise InterchangeError(wrong)
-    weight = tensors[f"{stem}.weight"]
-    bias = tensors.get(f"{stem}.bias", np.zeros(config.num_labels, np.float32))
-    if type_ == "token-classification":
-        return tagging_head(names, weight, bias, place=f"{place}: label2id")
-    if type_ == "text-classification" and config.num_labels == 1:
-        return ForeignHead(type="regression", labels=(), pooling="first", weight=weight, bias=bias)
-    _check_labels(names, config.num_labels, place)
-    return ForeignHead(type=type_, labels=names, pooling="first", weight=weight, bias=bias)
-
-
-def tagging_head(
-    tags: tuple[str, ...], weight: np.ndarray, bias: np.ndarray, *, place: str, missing: str = ""
-) -> ForeignHead:
-    """Put the outputs of BIO tags in composer's order.
-
-    Args:
-        tags: One an output.
-        weight: (tags, size).
-        bias: (tags,).
-        place: Where the tags are told, for messages.
-        missing: What to say where there are none.
-
-    Raises:
-        InterchangeError: They are not O, and B- and I- of each label.
-    """
-    labels = tuple(dict.fromkeys(tag[2:] for tag in tags if tag[:2] in ("B-", "I-")))
-    wanted = tag_names(labels)
-    if sorted(wanted) != sorted(tags) or len(tags) != len(bias):
-        odd = sorted(set(tags) ^ set(wanted))
-        told = f"{odd[0][:80]!r} is missing or no such tag" if odd else f"{len(tags)} tags"
-        raise misfit(
-            place,
-            f"{missing if missing and not tags else told}; the {len(bias)} outputs are O, and B- "
-            "and I- of each label: give them in order, --labels O,B-A,I-A, or take the adapter "
-            "alone, --without-head",
-        )
-    order = [tags.index(tag) for tag in wanted]
-    return ForeignHead(
-        type="token-classification",
-        labels=labels,
-        pooling="none",
-        weight=weight[order],
-        bias=bias[order],
+    head = take_layers(
+        tensors,
+        _layers(config, about, architecture),
+        classes=config.num_labels,
+        size=size,
+        bias=config.bias,
+        place=place,
     )
+    names, told = labels or _labels(config, place), f"{place}: label2id"
+    if type_ == "token-classification":
+        return tagging_head(head, names, place=told)
+    return labelled_head(head, type_, names, place=told)
 
 
-def written_head(head: ForeignHead, name: str) -> tuple[dict[str, object], dict[str, np.ndarray]]:
+def written_head(head: ForeignHead, name: str) -> tuple[dict[str, object], Tensors]:
     """Give a head's config and weights as the library saves them.
 
     Raises:
@@ -177,29 +137,31 @@ def written_head(head: ForeignHead, name: str) -> tuple[dict[str, object], dict[
     config: dict[str, object] = {
         "head_type": kinds.get(head.type, "classification"),
         "num_labels": len(head.bias),
-        "layers": 1,
-        "activation_function": None,
+        "layers": 1 if head.dense is None else 2,
+        "activation_function": head.non_linearity,
         "label2id": {label: place for place, label in enumerate(labels)} or None,
         "dropout_prob": None,
     }
     if head.type != "token-classification":
         config |= {"use_pooler": False, "bias": True}
-    return config, {f"heads.{name}.1.weight": head.weight, f"heads.{name}.1.bias": head.bias}
+    return config, _numbered(name, head.non_linearity, two=head.dense is not None).named(head)
 
 
-def _config(about: Mapping[str, Any], place: str) -> _Head:
+def _config(about: Mapping[str, Any], architecture: str, place: str) -> _Head:
     """Read the config; of a model class with one head, what that head is."""
     values = about.get("config")
     if not isinstance(values, dict):
-        kind = head_type(about)
-        if kind is None:
+        kind, known = head_type(about), SEQUENCE_HEADS.get(architecture)
+        if kind is None or (kind == "classification" and known is None):
             model = one_line(str(about.get("model_class")), 80)
             raise misfit(
                 f"{place}: model_class",
-                f"{model}; of models with one head composer reads *ForTokenClassification: "
-                "take the adapter alone, --without-head",
+                f"{model}; of models with one head composer reads *{_TAGGING}, and *{_SEQUENCE} of "
+                f"{', '.join(SEQUENCE_HEADS)}: take the adapter alone, --without-head",
             )
         values = {"head_type": kind, "label2id": about.get("label2id")}
+        if kind == "classification" and known is not None:
+            values |= {"layers": 2, "activation_function": known.between}
         if type(about.get("num_labels")) is int:
             values["num_labels"] = about["num_labels"]
     try:
@@ -211,14 +173,44 @@ def _config(about: Mapping[str, Any], place: str) -> _Head:
         ) from error
 
 
-def _faults(config: _Head) -> Iterator[tuple[str, str]]:
+def _faults(config: _Head, about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     alone = "; take the adapter alone, --without-head"
     if config.head_type not in _TYPES:
         yield "head_type", f"{config.head_type[:40]!r}; composer has {', '.join(_TYPES)}{alone}"
-    if config.layers != 1:
-        yield "layers", f"{config.layers}; composer's heads are one linear layer: 1{alone}"
+    if config.layers not in (1, 2):
+        yield "layers", f"{config.layers}; composer's heads have 1 or 2{alone}"
     if config.use_pooler:
-        yield "use_pooler", f"true; composer's heads read the first token's vector: false{alone}"
+        yield (
+            "use_pooler",
+            "true; composer's heads read the first token's vector, and backbones are kept without "
+            f"their pooler: false{alone}",
+        )
+    act = _between(config, about)
+    if config.layers == 2 and act and act.lower() not in NON_LINEARITIES:
+        yield "activation_function", f"{unknown_non_linearity(act)}{alone}"
+
+
+def _between(config: _Head, about: Mapping[str, Any]) -> str:
+    """Name what lies between two layers, in today's words; empty: nothing."""
+    flexible = isinstance(about.get("config"), dict)  # a model class's own is never of old
+    name = config.activation_function or ""
+    return todays_name(name, about) if flexible else name
+
+
+def _layers(config: _Head, about: Mapping[str, Any], architecture: str) -> Layers:
+    """Say what the layers are called."""
+    two, act = config.layers == 2, _between(config, about)
+    if isinstance(about.get("config"), dict):
+        between = NON_LINEARITIES[act.lower()] if two and act else None
+        return _numbered(str(about.get("name")), between, two=two)
+    return SEQUENCE_HEADS[architecture] if two else ONE_LAYER
+
+
+def _numbered(name: str, between: NonLinearity | None, *, two: bool) -> Layers:
+    """Number layers as the library does: a dropout before each linear one, what lies between."""
+    if not two:
+        return Layers(f"heads.{name}.1")
+    return Layers(f"heads.{name}.{4 if between else 3}", f"heads.{name}.1", between)
 
 
 def _labels(config: _Head, place: str) -> tuple[str, ...]:
@@ -233,11 +225,3 @@ def _labels(config: _Head, place: str) -> tuple[str, ...]:
             "order: --labels A,B",
         )
     return tuple(sorted(config.label2id, key=config.label2id.__getitem__))
-
-
-def _check_labels(labels: tuple[str, ...], classes: int, place: str) -> None:
-    if len(labels) != classes or len(set(labels)) != classes:
-        raise misfit(
-            f"{place}: label2id",
-            f"{len(labels)} labels for {classes} outputs; give each one in order: --labels A,B",
-        )

@@ -32,8 +32,16 @@ from composer.model.interchange.foreign import (
     misfit,
     no_more_than,
 )
+from composer.model.interchange.foreignheads import (
+    ONE_LAYER,
+    SEQUENCE_HEADS,
+    ForeignHead,
+    Layers,
+    labelled_head,
+    tagging_head,
+    take_layers,
+)
 from composer.model.interchange.hub import ForeignAdapter
-from composer.model.interchange.hubheads import ForeignHead, tagging_head
 from composer.model.interchange.hubnames import matrix_paths
 from composer.model.methods.kinds import check_kind, promised_tensors
 from composer.recipe.adapters import AdapterShape, Lora
@@ -45,7 +53,9 @@ RANK_LIMIT = 2**12
 
 _AROUND = "base_model.model."
 _LOW_RANK = re.compile(r"(.+)\.lora_([AB])\.weight")
-_HEAD = re.compile(r"(?:classifier|score|pre_classifier)\..*")
+_MODULES = ("classifier", "score", "pre_classifier", "pooler")  # of heads
+_HEAD = re.compile(rf"(?:{'|'.join(_MODULES)})\..*")
+_TAGS, _SEQUENCES = "TOKEN_CLS", "SEQ_CLS"  # task types
 _PLAIN = re.compile(r"[A-Za-z0-9_.]+")
 _SOUND_STARTS = (None, True, False, "gaussian", "eva", "orthogonal", "lora_ga")
 # What it says of where it is from, what began it, or what the tensors say themselves.
@@ -120,27 +130,21 @@ def read_peft_head(
     head = {name: tensor for name, tensor in found.items() if _HEAD.fullmatch(name)}
     if not head:
         return None
-    weight, bias = head.get("classifier.weight"), head.get("classifier.bias")
-    if (
-        config.task_type != "TOKEN_CLS"
-        or sorted(head) != ["classifier.bias", "classifier.weight"]
-        or weight is None
-        or bias is None
-        or bias.ndim != 1
-        or weight.shape != (len(bias), backbone.size)
-    ):
+    layers, told = _layers(config.task_type, backbone), f"{place}: task_type"
+    if layers is None:
         raise misfit(
-            f"{place}: task_type",
+            told,
             f"{one_line(str(config.task_type), 40)} with {', '.join(sorted(head))[:200]}; of PEFT "
-            "composer reads the linear head of TOKEN_CLS: take the adapter alone, --without-head",
+            f"composer reads the heads of {_TAGS}, and those of {_SEQUENCES} of "
+            f"{', '.join(SEQUENCE_HEADS)}: take the adapter alone, --without-head",
         )
-    return tagging_head(
-        labels,
-        weight,
-        bias,
-        place=f"{place}: task_type",
-        missing="TOKEN_CLS, and the format does not say what its outputs mean",
-    )
+    weight = np.atleast_1d(head.get(f"{layers.out}.weight", np.zeros(1)))
+    classes = max(1, len(weight))
+    taken = take_layers(head, layers, classes=classes, size=backbone.size, place=place)
+    if config.task_type == _TAGS:
+        missing = f"{_TAGS}, and the format does not say what its outputs mean"
+        return tagging_head(taken, labels, place=told, missing=missing)
+    return labelled_head(taken, "text-classification", labels, place=told)
 
 
 def write_peft(
@@ -165,35 +169,48 @@ def write_peft(
     Raises:
         InterchangeError: Naming all of it that PEFT does not have.
     """
-    faults = [Fault(f"adapter: {name}", told) for name, told in _unwritable(shape, head)]
+    faults = [Fault(f"adapter: {name}", told) for name, told in _unwritable(shape, head, backbone)]
     if faults or not isinstance(shape, Lora):
         raise InterchangeError(faults)
     paths = matrix_paths(shape, backbone)
-    write_json(folder / CONFIG, _written_config(shape, paths, head, model))
+    task = None if head is None else _task_type(head)
+    layers = _layers(task, backbone)
+    write_json(folder / CONFIG, _written_config(shape, paths, task, layers, model))
     around = _AROUND + (f"{backbone.module.base_model_prefix}." if head else "")
     theirs = {
         f"{around}{path}.lora_{letter}.weight": tensors[f"{ours}.{part}"]
         for ours, path in paths.items()
         for part, letter in (("down", "A"), ("up", "B"))
     }
-    if head:
-        theirs[f"{_AROUND}classifier.weight"] = head.weight
-        theirs[f"{_AROUND}classifier.bias"] = head.bias
+    if head and layers:
+        theirs |= {f"{_AROUND}{name}": one for name, one in layers.named(head).items()}
     write_tensors(folder / WEIGHTS[0], theirs)
 
 
+def _task_type(head: ForeignHead) -> str:
+    return _TAGS if head.type == "token-classification" else _SEQUENCES
+
+
+def _layers(task: str | None, backbone: Backbone) -> Layers | None:
+    """Say what the layers of a task's head are called; None: composer reads and writes none."""
+    if task == _SEQUENCES:
+        return SEQUENCE_HEADS.get(backbone.architecture)
+    return ONE_LAYER if task == _TAGS else None
+
+
 def _written_config(
-    shape: Lora, paths: Mapping[str, str], head: ForeignHead | None, model: str
+    shape: Lora, paths: Mapping[str, str], task: str | None, layers: Layers | None, model: str
 ) -> dict[str, object]:
+    named = (layers.out, layers.dense or layers.out) if layers else ()
     return {
         "peft_type": "LORA",
-        "task_type": "TOKEN_CLS" if head else None,
+        "task_type": task,
         "base_model_name_or_path": model,
         "r": shape.rank,
         "lora_alpha": shape.alpha,
         "lora_dropout": shape.dropout,
         "target_modules": sorted(paths.values()),
-        "modules_to_save": ["classifier"] if head else None,
+        "modules_to_save": sorted({name.partition(".")[0] for name in named}) or None,
         "bias": "none",
         "inference_mode": True,
     }
@@ -232,7 +249,7 @@ def _faults(config: _Config) -> Iterator[tuple[str, str]]:
             told = f"{one_line(name, 80)!r}; the end of a module's name is read, no pattern"
             yield "alpha_pattern", told
     for name in config.modules_to_save or ():
-        if name not in ("classifier", "score", "pre_classifier"):
+        if name not in _MODULES:
             told = f"{one_line(name, 80)!r}; composer reads a head beside LoRA, and nothing else"
             yield "modules_to_save", told
     for name, value in (config.model_extra or {}).items():
@@ -330,14 +347,22 @@ def _alpha(config: _Config, path: str) -> float:
     return config.lora_alpha
 
 
-def _unwritable(shape: AdapterShape, head: ForeignHead | None) -> Iterator[tuple[str, str]]:
+def _unwritable(
+    shape: AdapterShape, head: ForeignHead | None, backbone: Backbone
+) -> Iterator[tuple[str, str]]:
     if not isinstance(shape, Lora):
         yield "kind", f"{shape.kind}; to PEFT composer writes lora: --format adapterhub has more"
     elif shape.train_norm:
         yield "train_norm", "true; LoRA of PEFT has no norms: train without it"
-    if head is not None and head.type != "token-classification":
+    if head is None:
+        return
+    layers = _layers(_task_type(head), backbone)
+    if layers is None or layers.between != head.non_linearity or head.pooling == "mean":
+        has = (
+            f"with {head.non_linearity} between two layers" if head.dense is not None else "linear"
+        )
         yield (
             "head",
-            f"of a {head.type}; models of transformers have other heads for it (a pooler, or two "
-            "layers): write the adapter alone, --without-head",
+            f"of a {head.type}, {has}, pooling {head.pooling}; models of transformers have other "
+            "heads for it (a pooler, or two layers): write the adapter alone, --without-head",
         )

@@ -1,6 +1,7 @@
 """What does not fit is named, with its place, its value and what is read instead."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from composer.bundle.tensors import read_tensors, write_tensors
 from composer.errors import InterchangeError
 from composer.model.backbone import Backbone
 from composer.model.interchange.configs import plain_config, read_shape, written_config
+from composer.model.interchange.foreignheads import ForeignHead
 from composer.model.interchange.hub import (
     ADAPTER,
     HEAD,
+    HEAD_WEIGHTS,
     is_language,
     read_hub_adapter,
     read_hub_head,
@@ -28,7 +31,6 @@ from composer.model.interchange.hubfusions import (
     read_hub_fusion,
     read_setup,
 )
-from composer.model.interchange.hubheads import ForeignHead
 from composer.model.interchange.peft import CONFIG, WEIGHTS, read_peft, read_peft_head, write_peft
 from composer.recipe.adapters import (
     AdapterShape,
@@ -231,7 +233,7 @@ def test_a_width_that_is_written_is_read_again(width: int):
 
 
 HEADS = {
-    "layers": (2, "layers: 2; composer's heads are one linear layer"),
+    "layers": (3, "layers: 3; composer's heads have 1 or 2; take the adapter alone"),
     "use_pooler": (True, "use_pooler: true"),
     "head_type": ("question_answering", "'question_answering'; composer has classification"),
     "num_labels": (0, "num_labels"),
@@ -258,6 +260,68 @@ def test_a_head_that_composer_does_not_have_is_refused(
     value, message = HEADS[key]
     change(head_folder(tmp_path, backbone) / HEAD, **{key: value})
     with pytest.raises(InterchangeError, match=message):
+        read_hub_head(tmp_path, backbone)
+
+
+def two_layers(folder: Path, backbone: Backbone) -> Path:
+    head = ForeignHead(
+        type="text-classification",
+        labels=("no", "yes"),
+        pooling="first",
+        weight=np.ones((2, 32), np.float32),
+        bias=np.zeros(2, np.float32),
+        dense=np.ones((32, 32), np.float32),
+        dense_bias=np.zeros(32, np.float32),
+        non_linearity="gelu",
+    )
+    write_hub_head(folder, "ner", head, backbone=backbone, model=BERT_NAME)
+    return folder
+
+
+def test_what_lies_between_two_layers_is_told_by_name(backbone: Backbone, tmp_path: Path):
+    file = two_layers(tmp_path, backbone) / HEAD
+    change(file, activation_function="mish")
+    expected = "activation_function: 'mish'; composer has relu, gelu, swish, silu, tanh"
+    with pytest.raises(InterchangeError, match=expected):
+        read_hub_head(tmp_path, backbone)
+    change(file, layers=1)
+    with pytest.raises(
+        InterchangeError, match=r"heads.ner.4.weight' \[2, 32\] has no place in what"
+    ):
+        read_hub_head(tmp_path, backbone)
+
+
+def test_gelu_was_another_one_in_files_without_a_version(backbone: Backbone, tmp_path: Path):
+    file = two_layers(tmp_path, backbone) / HEAD
+    about = json.loads(file.read_text())
+    del about["version"]
+    file.write_text(json.dumps(about))
+    with pytest.raises(InterchangeError, match="activation_function: 'gelu_new'; composer has"):
+        read_hub_head(tmp_path, backbone)
+    change(file, activation_function="gelu_orig")
+    assert read_hub_head(tmp_path, backbone).non_linearity == "gelu"
+
+
+@pytest.mark.parametrize("wrong", [(32, 31), (31, 32), (32,), (0, 32)])
+def test_a_dense_layer_of_another_shape_is_refused(
+    backbone: Backbone, tmp_path: Path, wrong: tuple[int, ...]
+):
+    file = two_layers(tmp_path, backbone) / HEAD_WEIGHTS[0]
+    write_tensors(file, {**read_tensors(file), "heads.ner.1.weight": np.ones(wrong, np.float32)})
+    with pytest.raises(
+        InterchangeError, match=r"heads.ner.1.weight' is .*, and \[32, 32\] on this"
+    ):
+        read_hub_head(tmp_path, backbone)
+
+
+def test_a_model_class_whose_head_reads_a_pooler_is_refused(backbone: Backbone, tmp_path: Path):
+    about = {"model_class": "BertForSequenceClassification", "model_type": "bert", "num_labels": 2}
+    (tmp_path / HEAD).write_text(json.dumps(about))
+    write_tensors(tmp_path / HEAD_WEIGHTS[0], {"classifier.weight": np.ones((2, 32), np.float32)})
+    expected = (
+        r"composer reads \*ForTokenClassification, and \*ForSequenceClassification of distilbert"
+    )
+    with pytest.raises(InterchangeError, match=expected):
         read_hub_head(tmp_path, backbone)
 
 
@@ -395,3 +459,41 @@ def test_a_head_of_peft_needs_its_labels(backbone: Backbone, tmp_path: Path):
 
 def _of(read: Any) -> tuple[Any, Any]:
     return read.shape, read.tensors
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_head_of_peft_without_a_label_is_refused(backbone: Backbone, tmp_path: Path, rows: int):
+    head = ForeignHead(
+        type="token-classification",
+        labels=("x",),
+        pooling="none",
+        weight=np.ones((rows, 32), np.float32),
+        bias=np.zeros(rows, np.float32),
+    )
+    lora_folder(tmp_path, backbone, head)
+    with pytest.raises(
+        InterchangeError, match=r"outputs are O, and B- and I- of|is \[0, 32\], and"
+    ):
+        read_peft_head(tmp_path, backbone, labels=("O",)[:rows])
+
+
+def test_a_head_that_no_model_of_transformers_has_is_not_written_for_peft(
+    backbone: Backbone, tmp_path: Path
+):
+    dense = ForeignHead(
+        type="token-classification",
+        labels=("x",),
+        pooling="none",
+        weight=np.ones((3, 32), np.float32),
+        bias=np.zeros(3, np.float32),
+        dense=np.ones((32, 32), np.float32),
+        dense_bias=np.zeros(32, np.float32),
+        non_linearity="tanh",
+    )
+    expected = "head: of a token-classification, with tanh between two layers, pooling none"
+    with pytest.raises(InterchangeError, match=expected):
+        lora_folder(tmp_path, backbone, dense)
+    sequences = replace(dense, type="text-classification", labels=("a", "b", "c"), pooling="first")
+    with pytest.raises(InterchangeError, match="head: of a text-classification.*a pooler"):
+        lora_folder(tmp_path, backbone, sequences)
+    assert not list(tmp_path.iterdir())
