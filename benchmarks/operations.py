@@ -12,9 +12,10 @@ Forward, all layers need all of it. Backward, a frozen product needs the gradien
 alone, as many operations again; attention needs those of q, k, v and of the shares, twice its
 own; an adapter needs the gradients of its input and of its weights, twice its own. Below the
 first adapter nothing is needed: of layer 0 only the gradients of its adapter's weights and units,
-6 d r, since none goes on from there (Pfeiffer adapters come last in a layer). Embeddings, norms,
-non-linearities, the head and the optimizer are left out: together they are below a hundredth.
-A test holds the rest equal to what composer multiplies.
+6 d r, since none goes on from there (Pfeiffer adapters come last in a layer). Where a text's first
+token alone is read, the last layer needs the keys and values of all tokens, and of the first one
+the rest. Embeddings, norms, non-linearities, the head and the optimizer are left out: together
+they are below a hundredth. A test holds the rest equal to what composer multiplies.
 
 What a program computes beyond this (padding, gradients nobody asked for, what is computed
 again) takes time and counts for nothing.
@@ -43,16 +44,29 @@ def forward(shape: Shape, *, tokens: int, length: float) -> float:
     return tokens * shape.layers * (_frozen(shape) + _attention(shape, length) + _adapter(shape))
 
 
-def training(shape: Shape, lengths: Sequence[int]) -> float:
-    """Count the operations of learning texts of these lengths once."""
-    return sum(_of_text(shape, length) for length in lengths)
+def training(shape: Shape, lengths: Sequence[int], *, first_only: bool = False) -> float:
+    """Count the operations of learning texts of these lengths once.
+
+    Args:
+        shape: Of two layers at least.
+        lengths: Of the texts, in tokens.
+        first_only: The head reads each text's first token alone, not all of them.
+    """
+    return sum(_of_text(shape, length, 1 if first_only else length) for length in lengths)
 
 
-def _of_text(shape: Shape, length: int) -> float:
-    above = shape.layers - 1
-    layer = _frozen(shape) + 2 * _attention(shape, length) + 2 * _adapter(shape)
-    backward = length * (above * layer + 1.5 * _adapter(shape))
-    return forward(shape, tokens=length, length=length) + backward
+def _of_text(shape: Shape, length: int, read: int) -> float:
+    """Count for one text, of whose tokens so many are read."""
+    frozen, attention, adapter = _frozen(shape), _attention(shape, length), _adapter(shape)
+    lowest = length * (frozen + attention + adapter + 1.5 * adapter)
+    between = length * (2 * frozen + 3 * attention + 3 * adapter)
+    saved = (length - read) * (2 * (frozen - _keys(shape)) + 3 * attention + 3 * adapter)
+    return lowest + (shape.layers - 1) * between - saved
+
+
+def _keys(shape: Shape) -> float:
+    """Count the products that give a token's key and value."""
+    return 4.0 * shape.size**2
 
 
 def _frozen(shape: Shape) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from setting import SEED, Utterances
 
-from composer.bundle.fingerprint import fingerprint_folder
+from composer.bundle.fingerprint import Fingerprints, fingerprint_folder
 from composer.data.batches import batch_plan
 from composer.data.encode import Encoded, Encoder
 from composer.engine.planning.machine import resolve_precision
@@ -41,6 +41,7 @@ class Workplace:
         backbone: Its folder.
         folder: For results; a stage's is overwritten when it runs again.
         precision: "auto" is what the processor multiplies natively.
+        fingerprints: Of the backbone; taken once, as a run does.
         steps: Optimizer steps of the last training.
         inputs: Stage -> result.
     """
@@ -48,8 +49,12 @@ class Workplace:
     backbone: Path
     folder: Path
     precision: str = field(default_factory=lambda: resolve_precision("auto"))
+    fingerprints: Fingerprints = field(init=False)
     steps: int = 0
     inputs: dict[str, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.fingerprints = fingerprint_folder(self.backbone)
 
     def seconds(self, stage: TrainTask | TrainComposition) -> float:
         """Train, and give the seconds from the stage's beginning to the end of its last step.
@@ -83,7 +88,7 @@ class Workplace:
             key="0" * 64,
             backbone=FolderBackbone(source="folder", path=str(self.backbone)),
             backbone_folder=lambda: self.backbone,
-            fingerprints=fingerprint_folder(self.backbone),
+            fingerprints=self.fingerprints,
             precision=self.precision,
             folder=self.folder,
             report=report or (lambda progress: None),
@@ -125,13 +130,18 @@ def budget(data: Utterances, steps: int) -> int:
 
 
 def task(
-    data: Utterances, settings: Training, *, name: str = "one", shape: AdapterShape = LOW
+    data: Utterances,
+    settings: Training,
+    *,
+    name: str = "one",
+    shape: AdapterShape = LOW,
+    pooling: str = "first",
 ) -> TrainTask:
-    """Describe the training of one adapter."""
+    """Describe the training of one adapter; as the peers' heads do, its head reads [CLS]."""
     return TrainTask(
         name=f"task/{name}",
         shape=shape,
-        task=_task(data),
+        task=_task(data, pooling),
         data=_use(data),
         over={},
         training=settings,
@@ -146,7 +156,7 @@ def composition(
         name="composition/one",
         composition=parse_composition(expression),
         parts=parts,
-        task=_task(data),
+        task=_task(data, "first"),
         data=_use(data),
         train_norm=None,
         training=settings,
@@ -204,11 +214,11 @@ def _numbers(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _task(data: Utterances) -> TaskSettings:
+def _task(data: Utterances, pooling: str) -> TaskSettings:
     return TaskSettings(
         type="text-classification",
         labels=tuple(data.classes),
-        pooling="mean",
+        pooling=pooling,
         score="accuracy",
     )
 

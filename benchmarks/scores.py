@@ -5,8 +5,9 @@
 all-MiniLM-L6-v2 and tasks of the sample data in English; a seed decides which examples are
 learnt, the weights at the start and the order. The slow way: products in float32, batches drawn
 at random, dropout inside the backbone. The fast way: products in bfloat16, batches of like
-length, no such dropout. On one task each of the three is scored alone as well. Scores are taken in
-float32 on the test split. A ratio is the mean score of a way over that of the slow way.
+length, no such dropout. On one task each of the three is scored alone as well. A fusion is learnt
+both ways over members that were learnt the slow way. Scores are taken in float32 on the test split.
+A ratio is the mean score of a way over that of the slow way.
 """
 
 import random
@@ -21,8 +22,9 @@ import ours
 from measure import THREADS, Report, Row, carry_out
 from setting import SEED, tokenizer_folder
 
+from composer.recipe.composition import adapter_names, parse_composition
 from composer.recipe.schema import SampleData, TaskType, Training
-from composer.recipe.stages import DataUse, Evaluate, TaskSettings, TrainTask
+from composer.recipe.stages import DataUse, Evaluate, TaskSettings, TrainComposition, TrainTask
 from composer.train import labelled
 from composer.train.results import read_scores
 
@@ -36,6 +38,9 @@ TASKS: dict[str, TaskType] = {
     "slots": "token-classification",
 }
 ONE_BY_ONE = "intent"  # where each change is scored alone as well
+FUSION = "fusion"
+FUSED = ("intent", "domain")  # members, and their head is for the first
+FEW = 200  # examples of the fusion
 NOISE = 2.0  # standard deviations of the difference of two means
 
 
@@ -64,26 +69,51 @@ def main() -> None:
 
 def measure(folder: Path, seeds: int = SEEDS) -> Report:
     """Score every way on every task; the headline is the fast way's mean ratio to the slow one."""
-    scores = {
-        (task, name): [score(folder, task, way, SEED + seed) for seed in range(seeds)]
-        for task in TASKS
-        for name, way in WAYS.items()
-        if task == ONE_BY_ONE or name in ("slow", "fast")
-    }
+    scores: dict[tuple[str, str], list[float]] = {}
+    for seed in range(SEED, SEED + seeds):
+        for what, one in scored(folder, seed):
+            scores.setdefault(what, []).append(one)
     rows = [
-        scores_row(task, name, scores[task, name], scores[task, "slow"])
-        for task, name in scores
+        scores_row(task, name, some, scores[task, "slow"])
+        for (task, name), some in scores.items()
         if name != "slow"
     ]
     fast = [one.ratio for one in rows if one.what.endswith(", fast")]
-    question = f"{__doc__.splitlines()[0]} {EXAMPLES} examples, {EPOCHS} epochs."
+    question = f"{__doc__.splitlines()[0]} {EXAMPLES} examples, {FEW} of a fusion; {EPOCHS} epochs."
     return Report(question=question, rows=rows, ratio=round(sum(fast) / len(fast), 4))
 
 
-def score(folder: Path, task: str, way: Way, seed: int) -> float:
-    """Train one adapter one way and score it."""
-    place = ours.Workplace(backbone=tokenizer_folder(), folder=folder, precision=way.precision)
-    settings = Training(
+def scored(folder: Path, seed: int) -> Iterator[tuple[tuple[str, str], float]]:
+    """Train and score every way on every task with one seed: (task, way), score."""
+    members: dict[str, Path] = {}
+    for task in TASKS:
+        for name, way in WAYS.items():
+            if task == ONE_BY_ONE or name in ("slow", "fast"):
+                place = workplace(folder / f"{seed}" / name, way)
+                stage = learnt(task, way, seed)
+                with batches(alike=way.alike):
+                    out = place.run(stage)
+                if name == "slow":
+                    members[stage.name] = out
+                yield (task, name), score(place, task, stage.name, stage.task.score)
+    for name in ("slow", "fast"):
+        way = WAYS[name]
+        place = workplace(folder / f"{seed}" / name, way)
+        place.inputs |= members
+        fusion = fused(way, seed)
+        with batches(alike=way.alike):
+            place.run(fusion)
+        yield (FUSION, name), score(place, f"fuse({', '.join(FUSED)})", fusion.name, "accuracy")
+
+
+def workplace(folder: Path, way: Way) -> ours.Workplace:
+    """Make a place for the stages of one way and seed."""
+    return ours.Workplace(backbone=tokenizer_folder(), folder=folder, precision=way.precision)
+
+
+def settings(way: Way, seed: int) -> Training:
+    """Say how a way trains."""
+    return Training(
         epochs=EPOCHS,
         batch_tokens=BATCH_TOKENS,
         learning_rate=1e-3,
@@ -91,34 +121,58 @@ def score(folder: Path, task: str, way: Way, seed: int) -> float:
         seed=seed,
         threads=THREADS,
     )
-    source = SampleData(source="sample", name=f"assistant/{task}")
+
+
+def learnt(task: str, way: Way, seed: int) -> TrainTask:
+    """Describe the training of one adapter."""
     kind = TASKS[task]
-    about = TaskSettings(
-        type=kind,
-        labels=None,
-        pooling="mean",
-        score="span-f1" if kind == "token-classification" else "accuracy",
-    )
-    learnt = TrainTask(
+    return TrainTask(
         name=f"task/{task}",
         shape=ours.LOW.model_copy(update={"width": 24}),
-        task=about,
-        data=DataUse(source=source, languages=("en",), examples=EXAMPLES),
+        task=TaskSettings(
+            type=kind,
+            labels=None,
+            pooling="mean",
+            score="span-f1" if kind == "token-classification" else "accuracy",
+        ),
+        data=english(task, examples=EXAMPLES),
         over={},
-        training=settings,
+        training=settings(way, seed),
     )
-    with batches(alike=way.alike):
-        place.run(learnt)
+
+
+def fused(way: Way, seed: int) -> TrainComposition:
+    """Describe the training of a fusion."""
+    return TrainComposition(
+        name=f"composition/{FUSION}",
+        composition=parse_composition(f"fuse({', '.join(FUSED)})"),
+        parts={name: f"task/{name}" for name in FUSED},
+        task=learnt(FUSED[0], way, seed).task,
+        data=english(FUSED[0], examples=FEW),
+        train_norm=None,
+        training=settings(way, seed),
+    )
+
+
+def english(task: str, *, examples: int | None = None) -> DataUse:
+    """Give a task's sample data in English."""
+    source = SampleData(source="sample", name=f"assistant/{task}")
+    return DataUse(source=source, languages=("en",), examples=examples)
+
+
+def score(place: ours.Workplace, expression: str, owner: str, kind: str) -> float:
+    """Score what a stage has learnt, on the test split."""
+    composition = parse_composition(expression)
     judged = Evaluate(
-        name=f"evaluation/{task}",
-        composition=task,
-        parts={task: learnt.name},
-        owner=learnt.name,
-        data=DataUse(source=source, languages=("en",)),
+        name=f"evaluation/{owner.replace('/', '-')}",
+        composition=composition,
+        parts={name: f"task/{name}" for name in adapter_names(composition)},
+        owner=owner,
+        data=english(FUSED[0] if owner.endswith(FUSION) else owner.removeprefix("task/")),
         split="test",
-        training=settings,
+        training=settings(Way(), SEED),
     )
-    return read_scores(place.run(judged)).scores[about.score]
+    return read_scores(place.run(judged)).scores[kind]
 
 
 @contextmanager

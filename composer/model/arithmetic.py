@@ -165,6 +165,9 @@ class Mixing:
         score_bias: (R + N,) or (N,).
         up: (size, R + N), V included.
         segments: (R + N, N); see `Members`.
+
+    Products with tokens are taken in the precision of `score` and `up`; what they give is as
+    wide as the tokens.
     """
 
     score: Tensor
@@ -246,7 +249,8 @@ def mixing_weights(inputs: Tensor, values: Tensor, mixing: Mixing) -> Tensor:
         values: From `with_constants`.
         mixing: From `fold_fusion` or `fold_gate`.
     """
-    scores = F.linear(inputs, mixing.score, mixing.score_bias)
+    scores = F.linear(inputs.to(mixing.score.dtype), mixing.score, mixing.score_bias)
+    scores = scores.to(values.dtype)
     if len(mixing.score) == len(mixing.segments):  # of units; a gate's are of members
         scores = (values * scores) @ mixing.segments
     return torch.softmax(scores, dim=-1)
@@ -254,4 +258,5 @@ def mixing_weights(inputs: Tensor, values: Tensor, mixing: Mixing) -> Tensor:
 
 def mix(values: Tensor, weights: Tensor, mixing: Mixing) -> Tensor:
     """Add up the members by their shares: (batch, tokens, size)."""
-    return F.linear(values * (weights @ mixing.segments.T), mixing.up)
+    shares = values * (weights @ mixing.segments.T)
+    return F.linear(shares.to(mixing.up.dtype), mixing.up).to(values.dtype)

@@ -83,6 +83,11 @@ class Backbone:
         """The table of token embeddings."""
         return self.module.get_input_embeddings()  # type: ignore[no-any-return, operator]
 
+    @property
+    def products(self) -> torch.dtype | None:
+        """What matrix products are taken in; None: in the precision of their weights."""
+        return torch.bfloat16 if self.precision == "bfloat16" else None
+
     def to(self, target: torch.device | torch.dtype) -> None:
         """Move the weights to a device, or widen them to a type, if they are not there."""
         weight = self.word_embeddings.weight
@@ -91,15 +96,22 @@ class Backbone:
             if self.encoder is not None:
                 self.encoder.read_weights()
 
-    def encode(self, batch: Mapping[str, Tensor], changes: Changes | None = None) -> Tensor:
+    def encode(
+        self,
+        batch: Mapping[str, Tensor],
+        changes: Changes | None = None,
+        *,
+        first_only: bool = False,
+    ) -> Tensor:
         """Run the encoder: token ids of (batch, tokens) to (batch, tokens, size).
 
         Args:
             batch: `input_ids`, `attention_mask`, `token_type_ids`, each (batch, tokens).
             changes: What this pass computes otherwise; only where composer has the layers.
+            first_only: No token but the first of each text is read; the others may be left out.
         """
         if self.encoder is not None:
-            return self.encoder.run(batch, changes)
+            return self.encoder.run(batch, changes, first_only=first_only)
         inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
         if getattr(self.module.config, "type_vocab_size", 0) > 1:
             inputs["token_type_ids"] = batch["token_type_ids"]

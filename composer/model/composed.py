@@ -84,12 +84,24 @@ class ComposedModel(nn.Module):
             mask=mask,
         )
 
-    def hidden(self, batch: Mapping[str, Tensor], *, language: str | None = None) -> Tensor:
-        """Run backbone and composition: the last hidden states, (batch, tokens, size)."""
+    def hidden(
+        self,
+        batch: Mapping[str, Tensor],
+        *,
+        language: str | None = None,
+        first_only: bool = False,
+    ) -> Tensor:
+        """Run backbone and composition: the last hidden states, (batch, tokens, size).
+
+        Args:
+            batch: `input_ids`, `attention_mask`, `token_type_ids`, each (batch, tokens).
+            language: Binds `$language`.
+            first_only: No token but the first of each text is read; the others may be left out.
+        """
         packed = self.backbone.encoder is not None  # then no padding reaches a site
         walk = self.walk(language, mask=None if packed else batch["attention_mask"].bool())
         with self.backbone.sites.acting(walk.act, walk.embed):
-            return self.backbone.encode(batch, self.changes(language))
+            return self.backbone.encode(batch, self.changes(language), first_only=first_only)
 
     @property
     def acts_inside(self) -> bool:
@@ -112,7 +124,8 @@ class ComposedModel(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor], *, language: str | None = None) -> Tensor:
         """Give logits: (batch, classes), or (batch, tokens, classes) where nothing is pooled."""
-        hidden = self.hidden(batch, language=language)
+        first_only = self.pooling == "first" and self.watch is None  # which is told of all tokens
+        hidden = self.hidden(batch, language=language, first_only=first_only)
         if self.head is None:
             raise ValueError("this model has no head")
         pooled = pool(hidden, batch["attention_mask"], self.pooling)

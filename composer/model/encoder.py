@@ -157,10 +157,22 @@ class Encoder:
             epsilon=norm.eps,
         )
 
-    def run(self, batch: Mapping[str, Tensor], changes: Changes | None = None) -> Tensor:
+    def run(
+        self,
+        batch: Mapping[str, Tensor],
+        changes: Changes | None = None,
+        *,
+        first_only: bool = False,
+    ) -> Tensor:
         """Encode token ids of (texts, tokens) to (texts, tokens, size), zeros at padding.
 
         At the sites a batch is one text of all its tokens, (1, all tokens, size).
+
+        Args:
+            batch: `input_ids`, `attention_mask`, `token_type_ids`.
+            changes: What this pass computes otherwise.
+            first_only: Give each text's first token alone, (texts, 1, size). Behind the last
+                attention no token looks at another, so the rest of them stop there.
         """
         changes = changes or Changes(layers=self.layers)
         embedded, mask = self._embed(batch, changes.embeddings), batch["attention_mask"].bool()
@@ -171,9 +183,12 @@ class Encoder:
             mask = F.pad(mask, (before, 0), value=True)
         packing = Packing.of(mask)
         hidden = packing.pack(embedded.flatten(0, 1)).unsqueeze(0)
-        for layer in changes.layers:
-            hidden = self._attention(layer, hidden, packing)
+        for left, layer in zip(range(len(changes.layers))[::-1], changes.layers, strict=True):
+            wanted = packing.numbers(before) if first_only and not left else None
+            hidden = self._attention(layer, hidden, packing, wanted)
             hidden = self._feed_forward(layer, hidden)
+        if first_only:
+            return hidden.squeeze(0).unsqueeze(1)
         return packing.spread(hidden.squeeze(0)).view(embedded.shape)[:, before:]
 
     def _embed(self, batch: Mapping[str, Tensor], changed: Embeddings | None) -> Tensor:
@@ -187,7 +202,10 @@ class Encoder:
             ids["token_type_ids"] = batch["token_type_ids"]
         return self.module.embeddings(**ids)  # type: ignore[operator, no-any-return]
 
-    def _attention(self, layer: Layer, hidden: Tensor, packing: Packing) -> Tensor:
+    def _attention(
+        self, layer: Layer, hidden: Tensor, packing: Packing, wanted: Tensor | None
+    ) -> Tensor:
+        """Let tokens look at each other; go on with the wanted ones, None: with all."""
         active = self.module.training
         joined = layer.joined.within(_rows(hidden, layer.joined))
         heads = self.config.num_attention_heads
@@ -198,6 +216,8 @@ class Encoder:
             seen = attend_with_prefix(
                 joined, *layer.prefix, packing=packing, heads=heads, dropout=dropout
             )
+        if wanted is not None:
+            seen, hidden = seen.index_select(0, wanted), hidden.index_select(1, wanted)
         mixed = layer.mixed.to_site(seen).view(hidden.shape)
         mixed = drop(mixed, self.mixed_dropout if active else 0.0)
         normed = self.sites.at(layer.sites[0], mixed, hidden, layer.norms[0])

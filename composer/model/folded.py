@@ -30,6 +30,8 @@ from composer.recipe.composition import NONE, Average, Composition, Fuse, Gate, 
 class FoldedMixers:
     """Mixers out of a bundle: nothing left to fold."""
 
+    products: torch.dtype | None = None
+
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self._read(tensors)
 

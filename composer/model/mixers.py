@@ -1,6 +1,7 @@
 """What gives a composition's fusions and gates their weights while it is trained."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 import torch
@@ -16,7 +17,13 @@ _State = tuple[Tensor, int, int]  # a weight, how often it was changed, and wher
 
 
 class Mixers(Protocol):
-    """The weights of fusions and gates: trained, or folded."""
+    """The weights of fusions and gates: trained, or folded.
+
+    Attributes:
+        products: What products are taken in; None: in the precision of the weights.
+    """
+
+    products: torch.dtype | None
 
     def mixing(self, site: Site, number: int, composed: Fuse | Gate, members: Members) -> Mixing:
         """Give the mixing of mixer `number` at a site, over these members."""
@@ -26,31 +33,40 @@ class Mixers(Protocol):
 
 
 class TrainedMixers:
-    """Mixers whose query, key and value are weights, folded anew at each use."""
+    """Mixers whose query, key and value are weights, folded anew at each use.
 
-    def __init__(self, owned: Owned) -> None:
-        self.owned = owned
+    Args:
+        owned: The weights.
+        products: What products are taken in, of weights and of tokens; None: in the precision of
+            the weights. Shares, and what gradients are added to, keep that precision.
+    """
+
+    def __init__(self, owned: Owned, *, products: torch.dtype | None = None) -> None:
+        self.owned, self.products = owned, products
 
     def mixing(self, site: Site, number: int, composed: Fuse | Gate, members: Members) -> Mixing:
         """Fold the weights into the members' up-projections."""
-        prefix = f"{site}.{number}"
+
+        def weight(name: str) -> Tensor:
+            return self._narrow(self.owned[f"{site}.{number}.{name}"])
+
+        members = replace(members, up=self._narrow(members.up))
         if isinstance(composed, Gate):
-            return fold_gate(
-                members,
-                gate=self.owned[f"{prefix}.gate"],
-                gate_bias=self.owned[f"{prefix}.gate_bias"],
-            )
+            return fold_gate(members, gate=weight("gate"), gate_bias=weight("gate_bias"))
         return fold_fusion(
             members,
-            query=self.owned[f"{prefix}.query"],
-            query_bias=self.owned[f"{prefix}.query_bias"],
-            key=self.owned[f"{prefix}.key"],
-            value=self.owned[f"{prefix}.value"],
+            query=weight("query"),
+            query_bias=weight("query_bias"),
+            key=weight("key"),
+            value=weight("value"),
         )
 
     def norm(self, site: Site) -> tuple[Tensor, Tensor] | None:
         """Give the trained copy of the norm."""
         return norm_of(self.owned, site)
+
+    def _narrow(self, weight: Tensor) -> Tensor:
+        return weight if self.products is None else weight.to(self.products)
 
 
 class Kept:

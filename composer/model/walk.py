@@ -134,7 +134,8 @@ class Walk:
             if isinstance(member, str) and (adapter := self._acting(member, reader.site))
         ]
         if len(plain) > 1:
-            reader.project_together(plain, hidden, self.kept)
+            products = self.mixers.products if self.mixers else None
+            reader.project_together(plain, hidden, self.kept, products)
         found = [self._units(member, reader, hidden) for member in part.parts]
         return [_null(hidden) if units is None else units for units in found]
 
@@ -207,7 +208,13 @@ class _Reader:
             self._read = (hidden, self.norm(hidden + self.residual))
         return self._read[1]
 
-    def project_together(self, adapters: list[Bottleneck], hidden: Tensor, kept: Kept) -> None:
+    def project_together(
+        self,
+        adapters: list[Bottleneck],
+        hidden: Tensor,
+        kept: Kept,
+        products: torch.dtype | None,
+    ) -> None:
         """Compute the first units of several adapters as one product."""
         inputs = self.read(hidden, adapters[0].shape)
         downs = [adapter[f"{self.site}.down"] for adapter in adapters]
@@ -216,10 +223,11 @@ class _Reader:
             for adapter, down in zip(adapters, downs, strict=True)
         ]
         name = ("downs", self.site, *map(id, adapters))
+        of = products or inputs.dtype
         weight, bias = kept.of(
-            name, [*downs, *biases], lambda: (torch.cat(downs), torch.cat(biases))
+            name, [*downs, *biases], lambda: (torch.cat(downs).to(of), torch.cat(biases).to(of))
         )
-        together = F.linear(inputs, weight, bias)
+        together = F.linear(inputs.to(of), weight, bias).to(inputs.dtype)
         kinds = [adapter.shape.non_linearity for adapter in adapters]
         alike = len(set(kinds)) == 1
         if alike:

@@ -64,8 +64,9 @@ class SampleBackbone(Block):
     Attributes:
         source: Always "sample".
         name: "multilingual-e5-small" or "all-MiniLM-L6-v2".
-        precision: Of the operands of frozen matrix products. "auto" is bfloat16 where the
-            processor multiplies it natively, else float32; the choice is written to the lock.
+        precision: Of the operands of frozen matrix products, and of a fusion's or gate's own while
+            it learns. "auto" is bfloat16 where the processor multiplies it natively, else float32;
+            the choice is written to the lock.
         max_tokens: Longest input, in tokens with the special ones. Left out: what it takes.
     """
 

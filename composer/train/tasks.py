@@ -106,7 +106,7 @@ def train_composition(stage: TrainComposition, *, context: StageContext) -> None
         backbone,
         composition=stage.composition,
         adapters=adapters,
-        mixers=TrainedMixers(owned) if owned else None,
+        mixers=TrainedMixers(owned, products=backbone.products) if owned else None,
         head=head,
         pooling=about.pooling,
     )

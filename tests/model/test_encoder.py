@@ -55,6 +55,30 @@ def test_a_text_is_encoded_the_same_with_and_without_padding(backbone: Backbone)
             torch.testing.assert_close(together[number, : len(alone)], alone, rtol=1e-5, atol=1e-5)
 
 
+def test_first_tokens_alone_have_the_states_and_gradients_that_they_have_among_all(
+    backbone: Backbone,
+):
+    batch = batch_of(backbone, TEXTS)
+
+    def first(*, only: bool) -> tuple[Tensor, Tensor]:
+        learnt = torch.linspace(-1, 1, backbone.size).requires_grad_()
+
+        def act(site: Site, hidden: Tensor, residual: Tensor, norm: torch.nn.LayerNorm) -> Tensor:
+            return norm(hidden * (1 + learnt * (site.layer + 1)) + residual)  # type: ignore[no-any-return]
+
+        with backbone.sites.acting(act):
+            states = backbone.encode(batch, first_only=only)
+        assert states.shape[1] == (1 if only else batch["input_ids"].shape[1])
+        (
+            states[:, 0] * torch.linspace(0, 3, states[:, 0].numel()).view(len(TEXTS), -1)
+        ).sum().backward()
+        assert learnt.grad is not None
+        return states[:, 0].detach(), learnt.grad
+
+    for alone, among in zip(first(only=True), first(only=False), strict=True):
+        torch.testing.assert_close(alone, among, rtol=1e-5, atol=1e-5)
+
+
 def test_no_weight_is_held_twice(backbone: Backbone):
     assert backbone.encoder is not None
     held = {one.untyped_storage().data_ptr() for one in backbone.module.parameters()}

@@ -54,16 +54,21 @@ def adapter(backbone: Backbone, *, leave_out: Sequence[int] = (), width: int = W
     )
 
 
-def one_adapter(backbone: Backbone, *, leave_out: Sequence[int] = ()) -> ComposedModel:
+def one_adapter(
+    backbone: Backbone, *, leave_out: Sequence[int] = (), pooling: str = "mean"
+) -> ComposedModel:
     return ComposedModel(
         backbone,
         composition="a",
         adapters={"a": adapter(backbone, leave_out=leave_out)},
         head=new_head(classes=CLASSES, size=backbone.size, generator=torch.Generator()),
+        pooling=pooling,
     )
 
 
-def fusion(backbone: Backbone, members: int, *, folded: bool) -> ComposedModel:
+def fusion(
+    backbone: Backbone, members: int, *, folded: bool, products: torch.dtype | None = None
+) -> ComposedModel:
     names = [f"a{number}" for number in range(members)]
     owned = new_owned(
         mixers=[("fuse", members)],
@@ -80,7 +85,7 @@ def fusion(backbone: Backbone, members: int, *, folded: bool) -> ComposedModel:
         backbone,
         composition=Fuse(tuple(names)),
         adapters=frozen,
-        mixers=TrainedMixers(owned),
+        mixers=TrainedMixers(owned, products=products),
         head=new_head(classes=CLASSES, size=backbone.size, generator=torch.Generator()),
     )
     if folded:
@@ -157,6 +162,30 @@ def test_learning_multiplies_what_the_mathematics_needs(
     needed = OPERATIONS.training(shape_of(backbone, width=WIDTH), [TOKENS] * TEXTS)
     work = work_of(lambda: step(one_adapter(backbone)))
     assert work.operations == needed + 3 * head_operations(backbone)
+
+
+@pytest.mark.parametrize("opened", ["backbone", "narrow"])
+def test_behind_the_last_attention_only_tokens_that_are_read_are_multiplied(
+    opened: str, request: pytest.FixtureRequest
+):
+    backbone = request.getfixturevalue(opened)
+    shape = shape_of(backbone, width=WIDTH)
+    needed = OPERATIONS.training(shape, [TOKENS] * TEXTS, first_only=True)
+    # The last layer takes queries in one product with keys and values, and attends with all.
+    spare = TEXTS * (TOKENS - 1) * (4 * backbone.size**2 + 12 * backbone.size * TOKENS)
+    work = work_of(lambda: step(one_adapter(backbone, pooling="first")))
+    assert work.operations == needed + spare + 3 * head_operations(backbone)
+    assert needed + spare < OPERATIONS.training(shape, [TOKENS] * TEXTS)
+
+
+def test_a_fusion_is_learnt_in_narrow_products_but_for_shares(narrow: Backbone):
+    members = 5
+    units = members * (WIDTH + 1)
+    layers = narrow.config.num_hidden_layers
+    shares = 3 * 4 * TEXTS * TOKENS * units * members * layers  # scores of members, and back
+    work = work_of(lambda: step(fusion(narrow, members, folded=False, products=narrow.products)))
+    assert work.operations_in(torch.float32) <= shares + 3 * head_operations(narrow)
+    assert work.operations_in(torch.bfloat16) > 0.9 * work.operations
 
 
 def test_a_layer_takes_four_products_of_all_tokens_and_two_of_attention(backbone: Backbone):
