@@ -23,8 +23,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import huggingface_hub.utils
 import pytest
-from huggingface_hub.utils import reset_sessions
 
 LFS_BYTES = 2000  # files of more bytes, and all safetensors, are stored by git LFS
 BODY_LIMIT = 64 * 2**20
@@ -89,6 +89,11 @@ class Hub:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def store(self) -> str:
+        """Where large files lie: under another host's name, as those of the Hub do."""
+        return f"http://localhost:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -213,7 +218,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(403, b"{}")
         if name in self.hub.repos:
             return self._json({"url": f"{self.hub.url}/{name}"}, 409)
-        self.hub.make(name, private=bool(asked.get("private")))
+        private = asked.get("private") or asked.get("visibility") == "private"
+        self.hub.make(name, private=bool(private))
         self._json({"url": f"{self.hub.url}/{name}"})
 
     def validate(self) -> None:
@@ -336,7 +342,7 @@ class _Handler(BaseHTTPRequestHandler):
         if _is_lfs(path, data):
             self.hub.objects[digest] = data
             headers |= {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(data)),
-                        "Location": f"{self.hub.url}/lfs/{digest}"}  # fmt: skip
+                        "Location": f"{self.hub.store}/lfs/{digest}"}  # fmt: skip
             return self._send(302, b"", headers)
         self._send(200, data, headers)
 
@@ -366,14 +372,24 @@ def hub_here() -> Iterator[Hub]:
         hub.tokens["hf_me"] = "me"
         template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
         patch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
-        patch.setattr("huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE", template)
+        for module in ("constants", "file_download"):  # the second before release 1 alone
+            name = f"huggingface_hub.{module}.HUGGINGFACE_CO_URL_TEMPLATE"
+            patch.setattr(name, template, raising=False)
         for module in ("utils._http", "file_download"):
             patch.setattr(f"huggingface_hub.{module}.time", _NoWaiting())
         patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # tests.conftest sets it
+        patch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # it speaks git LFS
         patch.setenv("HF_TOKEN", "hf_me")
-        reset_sessions()
+        end_sessions()
         yield hub
-    reset_sessions()
+    end_sessions()
+
+
+def end_sessions() -> None:
+    """Let the library look at its settings again; releases before 1 have another name for it."""
+    utils = huggingface_hub.utils
+    end = utils.close_session if hasattr(utils, "close_session") else utils.reset_sessions
+    end()
 
 
 class _NoWaiting:

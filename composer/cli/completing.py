@@ -8,6 +8,7 @@ Only small files are read, and none is checked beyond that; what cannot be read 
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,9 @@ Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
 _LIMIT = 8 * 2**20  # bytes of a manifest
 _MANIFEST = "manifest.json"
+# What a shell gives a meaning to. Bash puts a name on the line as it is, unquoted; fish's script
+# takes a comma for the end of it.
+_MEANT = re.compile(r"""^-|[\s"'`$&|;<>(){}\[\]*?!#~^,\\]""")
 
 
 def of_recipe(names: Callable[["LoadedRecipe"], Iterable[str]]) -> Complete:
@@ -96,4 +100,8 @@ def _manifest(source: Path) -> dict[str, Any]:
 
 def _fitting(names: Iterable[str], typed: str) -> list[str]:
     """Keep the names that begin as what is typed; none that a shell could take for more."""
-    return [name for name in names if name.startswith(typed) and name.isprintable()]
+    return [
+        name
+        for name in names
+        if name.startswith(typed) and name.isprintable() and not _MEANT.search(name)
+    ]

@@ -18,9 +18,9 @@ def command(shell: str) -> None:
 
     \b
     Example:
-      eval "$(composer completion bash)"                                     in ~/.bashrc
-      eval "$(composer completion zsh)"                                      in ~/.zshrc
-      composer completion fish > ~/.config/fish/completions/composer.fish
+      eval "$(composer completion bash)"     in ~/.bashrc
+      eval "$(composer completion zsh)"      in ~/.zshrc, behind compinit
+      composer completion fish | source      in ~/.config/fish/config.fish
     """
     from composer.cli.main import group
 

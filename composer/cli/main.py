@@ -6,6 +6,7 @@ library logs is printed as a warning.
 """
 
 import logging
+import os
 import shlex
 import signal
 import sys
@@ -106,6 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Left out: those that the program was called with.
     """
+    if "_COMPOSER_COMPLETE" in os.environ:  # a shell asks what may be typed
+        import_module("composer.cli.shells").use_shells()
     handler, library = WarningHandler(), logging.getLogger("composer")
     library.addHandler(handler)
     # SIGTERM ends what is no run (reading, planning, predicting) as Ctrl-C does.

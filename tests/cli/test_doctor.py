@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.shell_completion import BashComplete
 
 from composer.cli.main import group
+from composer.cli.shells import Bash, Fish, Zsh
 from composer.engine.doctor import examination
 from composer.engine.doctor.probe import Probed
 from tests.cli.projects import well
@@ -29,7 +29,15 @@ COMPLETED = {
     "of a zip": ("composer predict box.zip --composition f", ["few"]),
     "of no bundle": ("composer predict home.yaml --composition f", []),
     "shells": ("composer completion z", ["zsh"]),
+    "behind an equals sign": ("composer run home.yaml --only = task/in", ["task/intent"]),
+    "behind a bare one": ("composer run home.yaml --profile =", ["smoke"]),
+    "behind a colon": ("composer predict voices --composition few : d", ["de"]),
+    "at a colon": ("composer predict voices --composition few :", ["de", "en"]),
+    "both": ("composer predict voices --composition = few : d", ["de"]),
+    "after such an option": ("composer run home.yaml --only = task/in --prof", ["--profile"]),
 }
+VOICES = """{"compositions": {"few:de": {}, "few:en": {}, "intent": {}, "few\\nplain,rm": {},
+"fe\\u001b[2J": {}, "few;touch hacked": {}, "few$(touch hacked)": {}, "--set": {}, "few,de": {}}}"""
 
 
 @pytest.fixture
@@ -90,6 +98,8 @@ def shelf(trained_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     well(folder, "export", "few", "intent", "--to", "box")
     well(folder, "export", "few", "intent", "--to", "box.zip")
     (folder / "broken.yaml").write_text("composer: [1")
+    (folder / "voices").mkdir()
+    (folder / "voices" / "manifest.json").write_text(VOICES)
     return folder
 
 
@@ -98,7 +108,7 @@ def completed(folder: Path, line: str, monkeypatch: pytest.MonkeyPatch) -> list[
     monkeypatch.setenv("COMP_WORDS", line)
     monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
     monkeypatch.chdir(folder)
-    return BashComplete(group, {}, "composer", "_COMPOSER_COMPLETE").complete().splitlines()
+    return Bash(group, {}, "composer", "_COMPOSER_COMPLETE").complete().splitlines()
 
 
 @pytest.mark.parametrize("case", COMPLETED)
@@ -111,12 +121,28 @@ def test_files_are_left_to_the_shell(shelf: Path, monkeypatch: pytest.MonkeyPatc
     assert completed(shelf, "composer run ho", monkeypatch) == ["file,ho"]
 
 
-def test_a_bundle_cannot_put_lines_into_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "box").mkdir()
-    text = '{"compositions": {"few\\nplain,rm": {}, "fe\\u001b[2J": {}, "fest": {}}}'
-    (tmp_path / "box" / "manifest.json").write_text(text)
-    line = "composer predict box --composition fe"
-    assert completed(tmp_path, line, monkeypatch) == ["plain,fest"]
+def test_a_bundle_can_put_neither_lines_nor_commands_into_a_shell(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch
+):
+    line = "composer predict voices --composition ''"
+    names = ["few:de", "few:en", "intent"]
+    assert completed(shelf, line, monkeypatch) == [f"plain,{name}" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("shell", "at", "said"),
+    [
+        (Zsh, "3", "plain\n--only=task/intent\n_"),
+        (Fish, "--only=task/in", "plain,--only=task/intent"),
+    ],
+)
+def test_a_shell_that_replaces_the_word_is_given_the_option_as_well(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch, shell: type[Zsh | Fish], at: str, said: str
+):
+    monkeypatch.setenv("COMP_WORDS", "composer run home.yaml --only=task/in")
+    monkeypatch.setenv("COMP_CWORD", at)
+    monkeypatch.chdir(shelf)
+    assert shell(group, {}, "composer", "_COMPOSER_COMPLETE").complete() == said
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -132,30 +158,37 @@ def test_the_script_of_a_shell_is_for_both_names_of_the_command(tmp_path: Path, 
         assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not here")
-def test_bash_itself_completes_by_the_script(shelf: Path):
-    script = well(shelf, "completion", "bash").out
-    program = shelf / "bin" / "composer"
+# What each shell is asked to complete, and to print what it found, behind its script.
+ASKED = {
+    "bash": "COMP_WORDS=(composer run home.yaml --only = task/); COMP_CWORD=5; "
+    "_composer_completion composer; printf '%s\\n' \"${COMPREPLY[@]}\"\n",
+    "fish": "complete --do-complete 'composer run home.yaml --only task/'\n",
+}
+
+
+@pytest.mark.parametrize("shell", ASKED)
+def test_a_shell_itself_completes_by_the_script(shelf: Path, tmp_path: Path, shell: str):
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not here")
+    script = well(shelf, "completion", shell).out
+    program = tmp_path / "bin" / "composer"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m composer "$@"\n')
     program.chmod(0o755)
-    asked = (
-        f"{script}\nCOMP_WORDS=(composer run home.yaml --only task/); COMP_CWORD=4; "
-        "_composer_completion composer; printf '%s\\n' \"${COMPREPLY[@]}\"\n"
-    )
     run = subprocess.run(
-        ["bash", "-c", asked],
+        [shell, "-c", f"{script}\n{ASKED[shell]}"],
         capture_output=True,
         text=True,
         check=True,
         cwd=shelf,
         env={
             **os.environ,
+            "HOME": str(tmp_path),
             "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
         },
     )
-    assert run.stdout.split() == ["task/intent", "task/domain"]
+    assert sorted(run.stdout.split()) == ["task/domain", "task/intent"]
 
 
 def test_another_shell_is_refused(tmp_path: Path):

@@ -15,7 +15,7 @@ from tests.cli.projects import well
 from tests.cli.terminal import ROOT, composer
 from tests.cli.test_adopting import OTHER, result
 from tests.device.graphed import files_of, write_parts, write_some
-from tests.hub import Fault, Hub, hub_here
+from tests.hub import Fault, Hub, end_sessions, hub_here
 
 
 @pytest.fixture
@@ -196,9 +196,7 @@ def test_without_a_network_the_endpoint_is_named(
         assert "http://127.0.0.1:9 cannot be reached" in outcome.err
         assert "check the network, the proxy and HF_ENDPOINT" in outcome.err
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    from huggingface_hub.utils import reset_sessions
-
-    reset_sessions()
+    end_sessions()
     assert "HF_HUB_OFFLINE is set" in composer(desk, "pull", "me/home", "--to", "got").err
 
 
@@ -310,7 +308,7 @@ def test_a_bundle_of_the_store_is_pushed_by_its_name(hub: Hub, run_project: Path
 def test_the_endpoint_and_the_token_come_from_the_environment(hub: Hub, desk: Path):
     code = "from composer.cli.main import main; main(['push', 'home', 'me/home', '--json'])"
     environment = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_me", "HF_HOME": str(desk / "hf"),
-                   "PYTHONPATH": str(ROOT), "PATH": ""}  # fmt: skip
+                   "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": str(ROOT), "PATH": ""}  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=desk, env=environment, capture_output=True, text=True
     )
