@@ -36,7 +36,7 @@ from setting import utterances, write_bert_base
 
 from composer.recipe.adapters import Lora
 
-COUNT = 384  # 12 full batches of the peers
+COUNT = 416  # 13 full batches of the peers
 COUNT_PADDED = 32
 PRODUCT = 2048  # rows of the large product that gives the ceiling
 PRODUCTS = 8
