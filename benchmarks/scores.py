@@ -14,7 +14,7 @@ import random
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -85,30 +85,20 @@ def measure(folder: Path, seeds: int = SEEDS) -> Report:
 
 def scored(folder: Path, seed: int) -> Iterator[tuple[tuple[str, str], float]]:
     """Train and score every way on every task with one seed: (task, way), score."""
-    members: dict[str, Path] = {}
+    places = {
+        name: ours.Workplace(
+            backbone=tokenizer_folder(), folder=folder / f"{seed}" / name, precision=way.precision
+        )
+        for name, way in WAYS.items()
+    }
     for task in TASKS:
         for name, way in WAYS.items():
             if task == ONE_BY_ONE or name in ("slow", "fast"):
-                place = workplace(folder / f"{seed}" / name, way)
-                stage = learnt(task, way, seed)
-                with batches(alike=way.alike):
-                    out = place.run(stage)
-                if name == "slow":
-                    members[stage.name] = out
-                yield (task, name), score(place, task, stage.name, stage.task.score)
+                yield (task, name), score(places[name], learnt(task, way, seed), way)
+    members = places["slow"].inputs
     for name in ("slow", "fast"):
-        way = WAYS[name]
-        place = workplace(folder / f"{seed}" / name, way)
-        place.inputs |= members
-        fusion = fused(way, seed)
-        with batches(alike=way.alike):
-            place.run(fusion)
-        yield (FUSION, name), score(place, f"fuse({', '.join(FUSED)})", fusion.name, "accuracy")
-
-
-def workplace(folder: Path, way: Way) -> ours.Workplace:
-    """Make a place for the stages of one way and seed."""
-    return ours.Workplace(backbone=tokenizer_folder(), folder=folder, precision=way.precision)
+        places[name].inputs = dict(members)
+        yield (FUSION, name), score(places[name], fused(WAYS[name], seed), WAYS[name])
 
 
 def settings(way: Way, seed: int) -> Training:
@@ -135,7 +125,7 @@ def learnt(task: str, way: Way, seed: int) -> TrainTask:
             pooling="mean",
             score="span-f1" if kind == "token-classification" else "accuracy",
         ),
-        data=english(task, examples=EXAMPLES),
+        data=english(task, EXAMPLES),
         over={},
         training=settings(way, seed),
     )
@@ -148,31 +138,34 @@ def fused(way: Way, seed: int) -> TrainComposition:
         composition=parse_composition(f"fuse({', '.join(FUSED)})"),
         parts={name: f"task/{name}" for name in FUSED},
         task=learnt(FUSED[0], way, seed).task,
-        data=english(FUSED[0], examples=FEW),
+        data=english(FUSED[0], FEW),
         train_norm=None,
         training=settings(way, seed),
     )
 
 
-def english(task: str, *, examples: int | None = None) -> DataUse:
-    """Give a task's sample data in English."""
+def english(task: str, examples: int) -> DataUse:
+    """Give so many of a task's sample sentences in English."""
     source = SampleData(source="sample", name=f"assistant/{task}")
     return DataUse(source=source, languages=("en",), examples=examples)
 
 
-def score(place: ours.Workplace, expression: str, owner: str, kind: str) -> float:
-    """Score what a stage has learnt, on the test split."""
-    composition = parse_composition(expression)
+def score(place: ours.Workplace, stage: TrainTask | TrainComposition, way: Way) -> float:
+    """Train one way, and score what is learnt on the test split."""
+    with batches(alike=way.alike):
+        place.run(stage)
+    task = stage.name.removeprefix("task/")
+    composition = stage.composition if isinstance(stage, TrainComposition) else task
     judged = Evaluate(
-        name=f"evaluation/{owner.replace('/', '-')}",
+        name=f"evaluation/{task}",
         composition=composition,
         parts={name: f"task/{name}" for name in adapter_names(composition)},
-        owner=owner,
-        data=english(FUSED[0] if owner.endswith(FUSION) else owner.removeprefix("task/")),
+        owner=stage.name,
+        data=replace(stage.data, examples=None),
         split="test",
-        training=settings(Way(), SEED),
+        training=stage.training,
     )
-    return read_scores(place.run(judged)).scores[kind]
+    return read_scores(place.run(judged)).scores[stage.task.score]
 
 
 @contextmanager

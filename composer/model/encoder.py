@@ -186,8 +186,9 @@ class Encoder:
             mask = F.pad(mask, (before, 0), value=True)
         packing = Packing.of(mask)
         hidden = packing.pack(embedded.flatten(0, 1)).unsqueeze(0)
-        for left, layer in zip(range(len(changes.layers))[::-1], changes.layers, strict=True):
-            wanted = packing.numbers(before) if first_only and not left else None
+        for layer in changes.layers:
+            last = layer is changes.layers[-1]
+            wanted = packing.numbers(before) if first_only and last else None
             hidden = self._attention(layer, hidden, packing, wanted)
             hidden = self._feed_forward(layer, hidden)
         if first_only:

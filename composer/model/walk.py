@@ -222,8 +222,8 @@ class _Reader:
             adapter.bias(f"{self.site}.down_bias", len(down))
             for adapter, down in zip(adapters, downs, strict=True)
         ]
-        name = ("downs", self.site, *map(id, adapters))
         of = products or inputs.dtype
+        name = ("downs", self.site, of, *map(id, adapters))
         weight, bias = kept.of(
             name, [*downs, *biases], lambda: (torch.cat(downs).to(of), torch.cat(biases).to(of))
         )

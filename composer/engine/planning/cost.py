@@ -215,14 +215,16 @@ def _classes(stage: TrainTask | TrainComposition, last: LastResult | None) -> in
 
 def _has_dense_head(folder: Path) -> bool:
     """Say whether a stored head has two layers: one that was imported may."""
-    if not (folder / "head.json").exists():
-        return False
-    return read_json(folder / "head.json", error=StoreError).get("non_linearity") is not None
+    return _head(folder).get("non_linearity") is not None
 
 
 def _labels_of(folder: Path) -> tuple[str, ...] | None:
     """Read the label set of a stored head."""
-    if not (folder / "head.json").exists():
-        return None
-    labels = read_json(folder / "head.json", error=StoreError).get("labels")
+    labels = _head(folder).get("labels")
     return tuple(map(str, labels)) if isinstance(labels, list) else None
+
+
+def _head(folder: Path) -> dict[str, object]:
+    """Read what a stored head is; empty: there is none."""
+    file = folder / "head.json"
+    return read_json(file, error=StoreError) if file.exists() else {}
