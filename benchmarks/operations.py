@@ -12,7 +12,8 @@ Forward, all layers need all of it. Backward, a frozen product needs the gradien
 alone, as many operations again; attention needs those of q, k, v and of the shares, twice its
 own; an adapter needs the gradients of its input and of its weights, twice its own. Below the
 first adapter nothing is needed: of layer 0 only the gradients of its adapter's weights and units,
-6 d r, since none goes on from there (Pfeiffer adapters come last in a layer). Where a text's first
+6 d r, since none goes on from there (Pfeiffer adapters come last in a layer); and what layer 0
+gives its adapter is the same in every epoch, so it is counted once. Where a text's first
 token alone is read, the last layer needs the keys and values of all tokens, and of the first one
 the rest. Embeddings, norms, non-linearities, the head and the optimizer are left out: together
 they are below a hundredth. A test holds the rest equal to what composer multiplies.
@@ -44,21 +45,32 @@ def forward(shape: Shape, *, tokens: int, length: float) -> float:
     return tokens * shape.layers * (_frozen(shape) + _attention(shape, length) + _adapter(shape))
 
 
-def training(shape: Shape, lengths: Sequence[int], *, first_only: bool = False) -> float:
-    """Count the operations of learning texts of these lengths once.
+def training(
+    shape: Shape, lengths: Sequence[int], *, first_only: bool = False, epochs: int = 1
+) -> float:
+    """Count the operations of learning texts of these lengths.
 
     Args:
         shape: Of two layers at least.
         lengths: Of the texts, in tokens.
         first_only: The head reads each text's first token alone, not all of them.
+        epochs: How often each is learnt.
     """
-    return sum(_of_text(shape, length, 1 if first_only else length) for length in lengths)
+    return sum(
+        _below(shape, length) + epochs * _of_text(shape, length, 1 if first_only else length)
+        for length in lengths
+    )
+
+
+def _below(shape: Shape, length: int) -> float:
+    """Count what is below the first adapter of one text."""
+    return length * (_frozen(shape) + _attention(shape, length))
 
 
 def _of_text(shape: Shape, length: int, read: int) -> float:
-    """Count for one text, of whose tokens so many are read."""
+    """Count the rest for one text, of whose tokens so many are read."""
     frozen, attention, adapter = _frozen(shape), _attention(shape, length), _adapter(shape)
-    lowest = length * (frozen + attention + adapter + 1.5 * adapter)
+    lowest = length * (adapter + 1.5 * adapter)
     between = length * (2 * frozen + 3 * attention + 3 * adapter)
     saved = (length - read) * (2 * (frozen - _keys(shape)) + 3 * attention + 3 * adapter)
     return lowest + (shape.layers - 1) * between - saved

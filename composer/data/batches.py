@@ -3,7 +3,9 @@
     batch_plan([3, 9, 4, 8], batch_tokens=18, shuffle=False)     [[1, 3], [2, 0]]
 
 A batch holds as many rows as fit when all are as long as its longest: rows * longest is at most
-`batch_tokens`. An example that is longer than that is a batch of its own.
+`batch_tokens`. An example that is longer than that is a batch of its own. To learn, as few
+batches as that gives are made as even as can be: a step moves the weights as far for a last
+sentence of three tokens as for a hundred sentences.
 
 Where a number of examples is asked for instead, as papers do, batches are drawn whatever the
 lengths are, and only one of a group may be smaller.
@@ -46,24 +48,35 @@ def batch_plan(
     >>> batch_plan([3, 9, 4, 8], batch_tokens=18, shuffle=False)
     [[1, 3], [2, 0]]
     """
-    if min(lengths, default=1) < 1 or batch_tokens < 1 or (batch_examples or 1) < 1:
-        raise ValueError("lengths, batch_tokens and batch_examples must be at least 1")
-    if groups is not None and len(groups) != len(lengths):
-        raise ValueError(f"{len(groups)} groups for {len(lengths)} lengths")
+    _check(lengths, batch_tokens, batch_examples, groups)
     rng = np.random.Generator(np.random.PCG64([seed, epoch]))
     # Only uniform numbers are drawn: their stream is the same in every version of numpy.
     numbers = rng.random(len(lengths)) if shuffle else np.zeros(len(lengths))
     order = numbers
     if not shuffle or batch_examples is None:
         order = np.asarray(lengths, dtype=np.float64) * (1.0 - _BLUR * numbers)
-    plan = [
-        batch
-        for members in _members(groups or [""] * len(lengths))
-        for batch in _pack(_largest_first(members, order), lengths, batch_tokens, batch_examples)
-    ]
+    plan: list[list[int]] = []
+    for members in _members(groups or [""] * len(lengths)):
+        ordered = _largest_first(members, order)
+        if batch_examples is not None:
+            plan += _cut(ordered, batch_examples)
+        else:
+            plan += _pack(ordered, lengths, batch_tokens, even=shuffle)
     if not shuffle:
         return plan
     return [plan[index] for index in np.argsort(rng.random(len(plan)), kind="stable")]
+
+
+def _check(
+    lengths: Sequence[int],
+    batch_tokens: int,
+    batch_examples: int | None,
+    groups: Sequence[str] | None,
+) -> None:
+    if min(lengths, default=1) < 1 or batch_tokens < 1 or (batch_examples or 1) < 1:
+        raise ValueError("lengths, batch_tokens and batch_examples must be at least 1")
+    if groups is not None and len(groups) != len(lengths):
+        raise ValueError(f"{len(groups)} groups for {len(lengths)} lengths")
 
 
 def _members(groups: Sequence[str]) -> list[list[int]]:
@@ -79,19 +92,34 @@ def _largest_first(members: list[int], sizes: NDArray[np.float64]) -> list[int]:
     return [members[position] for position in order]
 
 
+def _cut(ordered: Sequence[int], examples: int) -> list[list[int]]:
+    return [[*ordered[at : at + examples]] for at in range(0, len(ordered), examples)]
+
+
 def _pack(
-    ordered: Sequence[int], lengths: Sequence[int], batch_tokens: int, batch_examples: int | None
+    ordered: Sequence[int], lengths: Sequence[int], tokens: int, *, even: bool
 ) -> list[list[int]]:
-    if batch_examples is not None:
-        return [
-            [*ordered[start : start + batch_examples]]
-            for start in range(0, len(ordered), batch_examples)
-        ]
+    """Fill batches of at most so many tokens; even: the fewest tokens that make no more of them."""
+    plan = _filled(ordered, lengths, tokens)
+    if not even or len(plan) < 2:
+        return plan
+    too_few, enough = sum(lengths[index] for index in ordered) // len(plan) - 1, tokens
+    while enough - too_few > 1:
+        between = (too_few + enough) // 2
+        tried = _filled(ordered, lengths, between)
+        if len(tried) > len(plan):
+            too_few = between
+        else:
+            enough, plan = between, tried
+    return plan
+
+
+def _filled(ordered: Sequence[int], lengths: Sequence[int], tokens: int) -> list[list[int]]:
     batches: list[list[int]] = []
     longest = 0
     for index in ordered:
         grown = max(longest, lengths[index])
-        if batches and grown * (len(batches[-1]) + 1) <= batch_tokens:
+        if batches and grown * (len(batches[-1]) + 1) <= tokens:
             batches[-1].append(index)
             longest = grown
         else:

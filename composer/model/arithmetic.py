@@ -31,6 +31,22 @@ ACTIVATIONS: dict[NonLinearity, Callable[[Tensor], Tensor]] = {
 }
 
 
+def product(values: Tensor, weight: Tensor, bias: Tensor, precision: torch.dtype | None) -> Tensor:
+    """Multiply (..., in) to (..., out): `values @ weight.T + bias`, as wide as the values.
+
+    Args:
+        values: (..., in).
+        weight: (out, in).
+        bias: (out,).
+        precision: The product is taken in it, and the bias added in that of the values; None: all
+            is done in that of the values.
+    """
+    if precision is None:
+        return F.linear(values, weight, bias)
+    narrow = F.linear(values.to(precision), weight.to(precision))
+    return narrow.to(values.dtype).add_(bias)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Units:
     """What a member of a composition adds: `values @ up.T + bias`.
@@ -45,9 +61,9 @@ class Units:
     up: Tensor
     bias: Tensor
 
-    def added(self) -> Tensor:
-        """Give what is added to the hidden states: (batch, tokens, size)."""
-        return F.linear(self.values, self.up, self.bias)
+    def added(self, products: torch.dtype | None = None) -> Tensor:
+        """Give what is added to the hidden states: (batch, tokens, size); see `product`."""
+        return product(self.values, self.up, self.bias, products)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -34,6 +34,7 @@ class Packing:
         kept: Number of each token's cell in the grid, (all tokens,).
         cells: Number of each cell's token, (texts * tokens,), 0 at padding; None: none is padded.
         hidden: (texts, 1, tokens), -inf at padding, else 0; None: none is padded.
+        real: (texts, 1, tokens, 1), 0 at padding, else 1; None: none is padded.
     """
 
     texts: int
@@ -41,6 +42,8 @@ class Packing:
     kept: Tensor
     cells: Tensor | None
     hidden: Tensor | None
+    real: Tensor | None
+    _places: dict[tuple[str, int, int], Tensor] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, mask: Tensor) -> "Packing":
@@ -48,11 +51,18 @@ class Packing:
         texts, tokens = mask.shape
         kept = mask.flatten().nonzero().squeeze(1)
         if len(kept) == texts * tokens:
-            return cls(texts=texts, tokens=tokens, kept=kept, cells=None, hidden=None)
+            return cls(texts=texts, tokens=tokens, kept=kept, cells=None, hidden=None, real=None)
         cells = torch.zeros(texts * tokens, dtype=torch.long, device=mask.device)
         cells[kept] = torch.arange(len(kept), device=mask.device)
         hidden = torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, -torch.inf)
-        return cls(texts=texts, tokens=tokens, kept=kept, cells=cells, hidden=hidden.unsqueeze(1))
+        return cls(
+            texts=texts,
+            tokens=tokens,
+            kept=kept,
+            cells=cells,
+            hidden=hidden.unsqueeze(1),
+            real=mask.float().view(texts, 1, tokens, 1),
+        )
 
     def numbers(self, place: int) -> Tensor:
         """Give the number of the token at a place of every text, (texts,)."""
@@ -74,8 +84,44 @@ class Packing:
         """Put tokens into the grid, at padding any; quicker than `spread`."""
         return rows if self.cells is None else rows.index_select(0, self.cells)
 
+    def cut(self, rows: Tensor, heads: int, *, parts: int) -> Tensor:
+        """Cut (all tokens, parts * size) into (parts, texts * heads, tokens, width).
 
-def attend(joined: Tensor, *, packing: Packing, heads: int, dropout: float) -> Tensor:
+        Padding becomes any token. One pass, where the grid and then its heads would be two.
+        """
+        if ("cut", heads, parts) not in self._places:
+            cells = torch.arange(len(self.kept)) if self.cells is None else self.cells.cpu()
+            token = cells.view(1, self.texts, 1, self.tokens)
+            part, head = (torch.arange(n) for n in (parts, heads))
+            places = (token * parts + part.view(-1, 1, 1, 1)) * heads + head.view(-1, 1)
+            self._places["cut", heads, parts] = places.flatten().to(rows.device)
+        places, width = self._places["cut", heads, parts], rows.shape[1] // (parts * heads)
+        pieces = rows.reshape(-1, width).index_select(0, places)
+        return pieces.view(parts, self.texts * heads, self.tokens, width)
+
+    def sew(self, pieces: Tensor, heads: int) -> Tensor:
+        """Undo `cut`, and leave the padding out."""
+        parts, _, _, width = pieces.shape
+        if ("sew", heads, parts) not in self._places:
+            kept = self.kept.cpu()
+            text, token = (kept // self.tokens).view(-1, 1, 1), (kept % self.tokens).view(-1, 1, 1)
+            part, head = (torch.arange(n) for n in (parts, heads))
+            grid = (part.view(-1, 1) * self.texts + text) * heads + head
+            self._places["sew", heads, parts] = (
+                (grid * self.tokens + token).flatten().to(pieces.device)
+            )
+        rows = pieces.view(-1, width).index_select(0, self._places["sew", heads, parts])
+        return rows.view(len(self.kept), -1)
+
+
+def attend(
+    joined: Tensor,
+    *,
+    packing: Packing,
+    heads: int,
+    dropout: float,
+    asking: Tensor | None = None,
+) -> Tensor:
     """Let each token of a text look at the others: softmax(q k^T / sqrt(width)) v.
 
     Args:
@@ -83,19 +129,22 @@ def attend(joined: Tensor, *, packing: Packing, heads: int, dropout: float) -> T
         packing: Which token is of which text.
         heads: The size's equal parts.
         dropout: Share of the attention that is dropped.
+        asking: The query of one token of each text, (texts, size), where no other looks at
+            anything; `joined` has no query then, (all tokens, 2 * size). None: all look.
 
     Returns:
-        (all tokens, size).
+        (all tokens, size), or (texts, size) of those that ask.
 
     Source: Vaswani et al. (2017), eq. 1.
     """
     kept = None
     if dropout:
-        shape = (packing.texts * heads, packing.tokens, packing.tokens)
+        looking = packing.tokens if asking is None else 1
+        shape = (packing.texts * heads, looking, packing.tokens)
         kept = kept_at_random(shape, dropout, joined.device)
     elif getattr(_threads, "twice", False):
-        return _plain(joined, packing, heads)
-    return _Attention.apply(joined, packing, heads, kept, dropout)  # type: ignore[no-any-return, no-untyped-call]
+        return _plain(joined, asking, packing, heads)
+    return _Attention.apply(joined, asking, packing, heads, kept, dropout)  # type: ignore[no-any-return, no-untyped-call]
 
 
 @contextmanager
@@ -113,15 +162,24 @@ def twice_differentiable() -> Iterator[None]:
         _threads.twice = before
 
 
-def _plain(joined: Tensor, packing: Packing, heads: int) -> Tensor:
+def _plain(joined: Tensor, asking: Tensor | None, packing: Packing, heads: int) -> Tensor:
     """Compute what `attend` does without dropout, in steps that torch can differentiate twice."""
-    query, key, value = _heads(packing.fill(joined), packing.texts, heads, parts=3)
+    parts = 3 if asking is None else 2
+    *own, key, value = _heads(packing.fill(joined), packing.texts, heads, parts=parts)
+    query = own[0] if asking is None else _of_one(asking, heads)
     scores = _wide(torch.bmm(query, key.transpose(1, 2))) * (1 / math.sqrt(query.shape[-1]))
     if packing.hidden is not None:
         hidden = packing.hidden.repeat_interleave(heads, dim=0)
         scores = scores + hidden
     seen = torch.bmm(torch.softmax(scores, dim=-1).to(joined.dtype), value)
+    if asking is not None:
+        return seen.view(asking.shape)
     return packing.pack(_side_by_side(seen.unsqueeze(0), packing.texts))
+
+
+def _of_one(rows: Tensor, heads: int) -> Tensor:
+    """Cut (texts, size) into (texts * heads, 1, width)."""
+    return rows.reshape(len(rows) * heads, 1, -1)
 
 
 def attend_with_prefix(
@@ -168,36 +226,48 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, joined: Tensor, packing: Packing, heads: int, kept: Tensor | None, dropout: float
+        ctx: Any,
+        joined: Tensor,
+        asking: Tensor | None,
+        packing: Packing,
+        heads: int,
+        kept: Tensor | None,
+        dropout: float,
     ) -> Tensor:
-        query, key, value = _heads(packing.fill(joined), packing.texts, heads, parts=3)
+        *own, key, value = packing.cut(joined, heads, parts=3 if asking is None else 2)
+        query = own[0] if asking is None else _of_one(asking, heads)
         scores = _wide(torch.bmm(query, key.transpose(1, 2)))
         scores.mul_(1 / math.sqrt(query.shape[-1]))
         if packing.hidden is not None:
             scores.view(packing.texts, heads, *scores.shape[1:]).add_(packing.hidden.unsqueeze(1))
         shares = _softmax(scores)
+        if packing.real is not None and asking is None:  # padding sees nothing: no gradient of it
+            shares.view(packing.texts, heads, *shares.shape[1:]).mul_(packing.real)
         used = _thinned(shares, kept, dropout).to(joined.dtype)
         shares = shares.to(joined.dtype) if kept is not None else used
         ctx.save_for_backward(query, key, value, shares, used, kept)
-        ctx.packing, ctx.dropout = packing, dropout
-        seen = torch.bmm(used, value).unsqueeze(0)
-        return packing.pack(_side_by_side(seen, packing.texts))
+        ctx.packing, ctx.heads, ctx.dropout, ctx.all = packing, heads, dropout, asking is None
+        seen = torch.bmm(used, value)
+        return packing.sew(seen.unsqueeze(0), heads) if asking is None else seen.view(asking.shape)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, shares, used, kept = ctx.saved_tensors
-        packing = ctx.packing
-        heads = len(query) // packing.texts
-        (given,) = _heads(packing.spread(gradient), packing.texts, heads, parts=1)
+        cut, heads = ctx.packing.cut, ctx.heads
+        given = cut(gradient, heads, parts=1)[0] if ctx.all else _of_one(gradient, heads)
         of_used = _wide(torch.bmm(given, value.transpose(1, 2)))
         of_shares, exact = _thinned(of_used, kept, ctx.dropout), _wide(shares)
         of_scores = exact * (of_shares - (exact * of_shares).sum(-1, keepdim=True))
         of_scores = of_scores.mul_(1 / math.sqrt(query.shape[-1])).to(query.dtype)
-        found = torch.empty((3, *query.shape), dtype=query.dtype, device=query.device)
-        torch.bmm(of_scores, key, out=found[0])
-        torch.bmm(of_scores.transpose(1, 2), query, out=found[1])
-        torch.bmm(used.transpose(1, 2), given, out=found[2])
-        return packing.pack(_side_by_side(found, packing.texts)), None, None, None, None
+        found = torch.empty((3 if ctx.all else 2, *key.shape), dtype=key.dtype, device=key.device)
+        torch.bmm(of_scores.transpose(1, 2), query, out=found[-2])
+        torch.bmm(used.transpose(1, 2), given, out=found[-1])
+        of_asking = None
+        if ctx.all:
+            torch.bmm(of_scores, key, out=found[0])
+        else:
+            of_asking = torch.bmm(of_scores, key).view(gradient.shape)
+        return ctx.packing.sew(found, heads), of_asking, None, None, None, None
 
 
 def _softmax(scores: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from composer.data.tokenizer import read_tokenizer
 from composer.errors import BackboneError
 from composer.model.adapters import Site, Sites, open_sites
 from composer.model.architectures import EncoderConfig
-from composer.model.encoder import Changes, Encoder, new_encoder
+from composer.model.encoder import Arrived, Changes, Encoder, new_encoder
 from composer.model.layouts import LAYOUTS
 from composer.model.mapped import mapped_weights
 from composer.model.screening import screen_folder
@@ -102,6 +102,7 @@ class Backbone:
         changes: Changes | None = None,
         *,
         first_only: bool = False,
+        arrived: Arrived | None = None,
     ) -> Tensor:
         """Run the encoder: token ids of (batch, tokens) to (batch, tokens, size).
 
@@ -109,9 +110,10 @@ class Backbone:
             batch: `input_ids`, `attention_mask`, `token_type_ids`, each (batch, tokens).
             changes: What this pass computes otherwise; only where composer has the layers.
             first_only: No token but the first of each text is read; the others may be left out.
+            arrived: Where to begin; only where composer has the layers.
         """
         if self.encoder is not None:
-            return self.encoder.run(batch, changes, first_only=first_only)
+            return self.encoder.run(batch, changes, first_only=first_only, arrived=arrived)
         inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
         if getattr(self.module.config, "type_vocab_size", 0) > 1:
             inputs["token_type_ids"] = batch["token_type_ids"]

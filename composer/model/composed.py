@@ -5,11 +5,13 @@ How a composition acts is in `composer.model.walk`.
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from composer.errors import AdapterError
+from composer.model.adapters import Site
 from composer.model.backbone import Backbone
-from composer.model.encoder import Changes
+from composer.model.encoder import Arrived, Changes
 from composer.model.methods.changes import changes_of
 from composer.model.mixers import Kept, Mixers, TrainedMixers
 from composer.model.parts import Adapter, Head
@@ -32,6 +34,8 @@ class ComposedModel(nn.Module):
         mixers: Weights of fusions, gates and norms; None if the composition has none.
         head: Left out for masked language modelling.
         pooling: "mean", "first", or "none" for one output a token.
+        products: What products of adapters and mixers are taken in while they learn; None: in the
+            precision of their weights.
 
     Raises:
         AdapterError: An adapter cannot stand where it does in the composition.
@@ -46,6 +50,7 @@ class ComposedModel(nn.Module):
         mixers: Mixers | None = None,
         head: Head | None = None,
         pooling: str = "mean",
+        products: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         _refuse_misplaced(composition, adapters)
@@ -55,7 +60,7 @@ class ComposedModel(nn.Module):
         self.mixers = mixers
         self.owned = mixers.owned if isinstance(mixers, TrainedMixers) else None
         self.head = head
-        self.pooling = pooling
+        self.pooling, self.products = pooling, products
         self.watch: Watch | None = None
         self._kept = Kept()
 
@@ -80,6 +85,7 @@ class ComposedModel(nn.Module):
             adapter=self.adapter,
             mixers=self.mixers,
             kept=self._kept,
+            products=self.products,
             watch=self.watch,
             mask=mask,
         )
@@ -90,6 +96,7 @@ class ComposedModel(nn.Module):
         *,
         language: str | None = None,
         first_only: bool = False,
+        arrived: Arrived | None = None,
     ) -> Tensor:
         """Run backbone and composition: the last hidden states, (batch, tokens, size).
 
@@ -97,11 +104,28 @@ class ComposedModel(nn.Module):
             batch: `input_ids`, `attention_mask`, `token_type_ids`, each (batch, tokens).
             language: Binds `$language`.
             first_only: No token but the first of each text is read; the others may be left out.
+            arrived: At `first_site`, to begin there; None: at the beginning.
         """
         packed = self.backbone.encoder is not None  # then no padding reaches a site
         walk = self.walk(language, mask=None if packed else batch["attention_mask"].bool())
         with self.backbone.sites.acting(walk.act, walk.embed):
-            return self.backbone.encode(batch, self.changes(language), first_only=first_only)
+            changes = self.changes(language)
+            return self.backbone.encode(batch, changes, first_only=first_only, arrived=arrived)
+
+    @property
+    def first_site(self) -> Site | None:
+        """Give the lowest site where a weight acts, the last of all where none does.
+
+        None: something acts before all sites, or the layers are not composer's.
+        """
+        parts = [*self.members.values(), *([self.owned] if self.owned is not None else [])]
+        names = [name for part in parts for name in part.names]  # type: ignore[union-attr]
+        moved = any(name.startswith("embeddings.") for name in names)
+        if self.backbone.encoder is None or self.acts_inside or moved:
+            return None
+        order = self.backbone.sites.order
+        acting = (site for site in order if any(name.startswith(f"{site}.") for name in names))
+        return next(acting, order[-1])
 
     @property
     def acts_inside(self) -> bool:
@@ -122,10 +146,22 @@ class ComposedModel(nn.Module):
             self._kept,
         )
 
-    def forward(self, batch: Mapping[str, Tensor], *, language: str | None = None) -> Tensor:
-        """Give logits: (batch, classes), or (batch, tokens, classes) where nothing is pooled."""
+    def forward(
+        self,
+        batch: Mapping[str, Tensor],
+        *,
+        language: str | None = None,
+        arrived: Arrived | None = None,
+    ) -> Tensor:
+        """Give logits: (batch, classes), or (batch, tokens, classes) where nothing is pooled.
+
+        Args:
+            batch: See `hidden`.
+            language: Binds `$language`.
+            arrived: See `hidden`.
+        """
         first_only = self.pooling == "first" and self.watch is None  # which is told of all tokens
-        hidden = self.hidden(batch, language=language, first_only=first_only)
+        hidden = self.hidden(batch, language=language, first_only=first_only, arrived=arrived)
         if self.head is None:
             raise ValueError("this model has no head")
         pooled = pool(hidden, batch["attention_mask"], self.pooling)

@@ -15,9 +15,10 @@ biases in front of a site are float32. A frozen weight needs no gradient, so not
 for the backward pass but what the attention and the non-linearity read.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import dropwhile
 from typing import cast
 
 import torch
@@ -29,7 +30,7 @@ from composer.model.architectures import EncoderConfig
 from composer.model.attention import Packing, attend, attend_with_prefix, drop
 from composer.model.embeddings import Embeddings
 from composer.model.layouts import LAYOUTS
-from composer.model.mapped import side_by_side
+from composer.model.products import Product, product_of
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
@@ -38,34 +39,6 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "silu": F.silu,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Product:
-    """A frozen linear layer.
-
-    Attributes:
-        weight: (out, in), in the precision of products.
-        bias: (out,), in the precision of sites.
-        narrow_bias: (out,), in the precision of products.
-    """
-
-    weight: Tensor
-    bias: Tensor
-    narrow_bias: Tensor
-
-    def within(self, rows: Tensor) -> Tensor:
-        """Multiply (rows, in) to (rows, out), for another product to read."""
-        if self.weight.dtype == self.bias.dtype:
-            return F.linear(rows, self.weight, self.bias)
-        # A narrow product that is given its bias takes longer than the two one after the other.
-        return F.linear(rows, self.weight).add_(self.narrow_bias)
-
-    def to_site(self, rows: Tensor) -> Tensor:
-        """Multiply (rows, in) to (rows, out), for a site."""
-        if self.weight.dtype == self.bias.dtype:
-            return F.linear(rows, self.weight, self.bias)
-        return F.linear(rows, self.weight).to(self.bias.dtype).add_(self.bias)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +82,26 @@ class Changes:
     prompt: Tensor | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Arrived:
+    """What a site is given by the layers below it.
+
+    Attributes:
+        site: Where it arrives.
+        hidden: What the sub-layer gives, (all tokens, size), one text behind the other.
+        residual: What that is added to, likewise.
+    """
+
+    site: Site
+    hidden: Tensor
+    residual: Tensor
+
+    def only(self, wanted: Tensor) -> "Arrived":
+        """Give the wanted tokens alone."""
+        hidden, residual = (one.index_select(0, wanted) for one in (self.hidden, self.residual))
+        return Arrived(site=self.site, hidden=hidden, residual=residual)
+
+
 class Encoder:
     """A frozen encoder's layers, as products.
 
@@ -137,9 +130,29 @@ class Encoder:
 
     def read_weights(self) -> None:
         """Take the weights from where the module has them now."""
+        self._prepacks = False
         self.layers = [
             _layer(self.module, self._layout, number, self.sites.order, self._norms)
             for number in range(self.config.num_hidden_layers)
+        ]
+
+    def prepack(self, *, wanted: bool) -> None:
+        """Lay the weights of all layers out beforehand, where that is of use, or give it up.
+
+        What is computed stays the same; see `composer.model.prepacked`.
+        """
+        if wanted == self._prepacks:
+            return
+        self._prepacks = wanted
+        self.layers = [
+            replace(
+                layer,
+                joined=layer.joined.laid_out(prepack=wanted),
+                mixed=layer.mixed.laid_out(prepack=wanted),
+                wide=layer.wide.laid_out(prepack=wanted),
+                narrow=layer.narrow.laid_out(prepack=wanted),
+            )
+            for layer in self.layers
         ]
 
     @property
@@ -166,6 +179,7 @@ class Encoder:
         changes: Changes | None = None,
         *,
         first_only: bool = False,
+        arrived: Arrived | None = None,
     ) -> Tensor:
         """Encode token ids of (texts, tokens) to (texts, tokens, size), zeros at padding.
 
@@ -176,24 +190,46 @@ class Encoder:
             changes: What this pass computes otherwise.
             first_only: Give each text's first token alone, (texts, 1, size). Behind the last
                 attention no token looks at another, so the rest of them stop there.
+            arrived: What a site is given, to begin there; nothing is changed below it.
         """
         changes = changes or Changes(layers=self.layers)
-        embedded, mask = self._embed(batch, changes.embeddings), batch["attention_mask"].bool()
         before = 0 if changes.prompt is None else len(changes.prompt)
+        mask = F.pad(batch["attention_mask"].bool(), (before, 0), value=True)
+        packing, last = Packing.of(mask), changes.layers[-1]
+        wanted = packing.numbers(before) if first_only else None
+        if arrived is None:
+            hidden = self._enter(batch, changes, packing)
+        elif wanted is not None and arrived.site in last.sites:
+            arrived = arrived.only(wanted)
+        for layer, half in _halves(changes.layers, arrived):
+            if arrived is not None and layer.sites[half] == arrived.site:
+                out, residual = arrived.hidden.unsqueeze(0), arrived.residual.unsqueeze(0)
+            else:
+                some = wanted if layer is last else None
+                out, residual = self._sub_layer(layer, half, hidden, packing, some)
+            hidden = self._behind(layer, half, out, residual)
+        if first_only:
+            return hidden.squeeze(0).unsqueeze(1)
+        return packing.spread(hidden.squeeze(0)).view(*mask.shape, -1)[:, before:]
+
+    def arrive(self, batch: Mapping[str, Tensor], site: Site) -> Arrived:
+        """Compute what a site is given where nothing acts below it."""
+        packing = Packing.of(batch["attention_mask"].bool())
+        hidden = self._enter(batch, Changes(layers=self.layers), packing)
+        for layer, half in _halves(self.layers):
+            out, residual = self._sub_layer(layer, half, hidden, packing, None)
+            if layer.sites[half] == site:
+                return Arrived(site=site, hidden=out.squeeze(0), residual=residual.squeeze(0))
+            hidden = self._behind(layer, half, out, residual)
+        raise ValueError(f"this encoder has no site {site}")
+
+    def _enter(self, batch: Mapping[str, Tensor], changes: Changes, packing: Packing) -> Tensor:
+        """Give what the first layer reads, (1, all tokens, size)."""
+        embedded = self._embed(batch, changes.embeddings)
         if changes.prompt is not None:
             prompt = changes.prompt.expand(len(embedded), -1, -1)
             embedded = torch.cat([prompt, embedded], dim=1)
-            mask = F.pad(mask, (before, 0), value=True)
-        packing = Packing.of(mask)
-        hidden = packing.pack(embedded.flatten(0, 1)).unsqueeze(0)
-        for layer in changes.layers:
-            last = layer is changes.layers[-1]
-            wanted = packing.numbers(before) if first_only and last else None
-            hidden = self._attention(layer, hidden, packing, wanted)
-            hidden = self._feed_forward(layer, hidden)
-        if first_only:
-            return hidden.squeeze(0).unsqueeze(1)
-        return packing.spread(hidden.squeeze(0)).view(embedded.shape)[:, before:]
+        return packing.pack(embedded.flatten(0, 1)).unsqueeze(0)
 
     def _embed(self, batch: Mapping[str, Tensor], changed: Embeddings | None) -> Tensor:
         """Embed token ids; what acts behind the embeddings has acted."""
@@ -206,33 +242,51 @@ class Encoder:
             ids["token_type_ids"] = batch["token_type_ids"]
         return self.module.embeddings(**ids)  # type: ignore[operator, no-any-return]
 
+    def _sub_layer(
+        self, layer: Layer, half: int, hidden: Tensor, packing: Packing, wanted: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute what a site is given: the sub-layer's output, and what that is added to."""
+        if half == 0:
+            return self._attention(layer, hidden, packing, wanted)
+        wide = self.activation(layer.wide.within(_rows(hidden, layer.wide)))
+        out = layer.narrow.to_site(wide).view(hidden.shape)
+        return drop(out, self.config.hidden_dropout_prob if self.module.training else 0.0), hidden
+
     def _attention(
         self, layer: Layer, hidden: Tensor, packing: Packing, wanted: Tensor | None
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """Let tokens look at each other; go on with the wanted ones, None: with all."""
-        active = self.module.training
-        joined = layer.joined.within(_rows(hidden, layer.joined))
-        heads = self.config.num_attention_heads
-        dropout = self.config.attention_probs_dropout_prob if active else 0.0
+        seen = self._seen(layer, _rows(hidden, layer.joined), packing, wanted)
+        if wanted is not None:
+            hidden = hidden.index_select(1, wanted)
+        mixed = layer.mixed.to_site(seen).view(hidden.shape)
+        return drop(mixed, self.mixed_dropout if self.module.training else 0.0), hidden
+
+    def _seen(self, layer: Layer, rows: Tensor, packing: Packing, wanted: Tensor | None) -> Tensor:
+        """Give what the wanted tokens see, None: all."""
+        heads, dropout = self.config.num_attention_heads, 0.0
+        if self.module.training:
+            dropout = self.config.attention_probs_dropout_prob
+        if layer.prefix is None and wanted is not None:
+            apart = layer.joined.split(rows.shape[1])
+            if apart is not None:
+                asking = apart[0].within(rows.index_select(0, wanted))
+                others = apart[1].within(rows)
+                return attend(others, packing=packing, heads=heads, dropout=dropout, asking=asking)
+        joined = layer.joined.within(rows)
         if layer.prefix is None:
             seen = attend(joined, packing=packing, heads=heads, dropout=dropout)
         else:
             seen = attend_with_prefix(
                 joined, *layer.prefix, packing=packing, heads=heads, dropout=dropout
             )
-        if wanted is not None:
-            seen, hidden = seen.index_select(0, wanted), hidden.index_select(1, wanted)
-        mixed = layer.mixed.to_site(seen).view(hidden.shape)
-        mixed = drop(mixed, self.mixed_dropout if active else 0.0)
-        normed = self.sites.at(layer.sites[0], mixed, hidden, layer.norms[0])
-        return _moved(normed, layer.norm_deltas[0])
+        return seen if wanted is None else seen.index_select(0, wanted)
 
-    def _feed_forward(self, layer: Layer, hidden: Tensor) -> Tensor:
-        wide = self.activation(layer.wide.within(_rows(hidden, layer.wide)))
-        out = layer.narrow.to_site(wide).view(hidden.shape)
-        out = drop(out, self.config.hidden_dropout_prob if self.module.training else 0.0)
-        normed = self.sites.at(layer.sites[1], out, hidden, layer.norms[1])
-        return _moved(normed, layer.norm_deltas[1])
+    def _behind(self, layer: Layer, half: int, out: Tensor, residual: Tensor) -> Tensor:
+        """Compute a site, with what acts there."""
+        normed = self.sites.at(layer.sites[half], out, residual, layer.norms[half])
+        delta = layer.norm_deltas[half]
+        return normed if delta is None else normed + delta
 
 
 def new_encoder(
@@ -263,27 +317,22 @@ def _layer(
     }
     attention, output = (site for site in order if site.layer == number)
     return Layer(
-        joined=_product(*(linear[name] for name in ("query", "key", "value"))),
-        mixed=_product(linear["mixed"]),
-        wide=_product(linear["wide"]),
-        narrow=_product(linear["narrow"]),
+        joined=product_of(*(linear[name] for name in ("query", "key", "value"))),
+        mixed=product_of(linear["mixed"]),
+        wide=product_of(linear["wide"]),
+        narrow=product_of(linear["narrow"]),
         sites=(attention, output),
         norms=(norms[attention], norms[output]),
     )
-
-
-def _product(*linear: nn.Module) -> Product:
-    """Take linear layers side by side; they go on as views, so that no weight is held twice."""
-    weight = side_by_side([cast(Tensor, one.weight).detach() for one in linear])
-    bias = torch.cat([cast(Tensor, one.bias).detach() for one in linear])
-    for one, part in zip(linear, weight.chunk(len(linear)), strict=True):
-        cast(Tensor, one.weight).data = part
-    return Product(weight=weight, bias=bias, narrow_bias=bias.to(weight.dtype))
 
 
 def _rows(hidden: Tensor, product: Product) -> Tensor:
     return hidden.reshape(-1, hidden.shape[-1]).to(product.weight.dtype)
 
 
-def _moved(values: Tensor, delta: Tensor | None) -> Tensor:
-    return values if delta is None else values + delta
+def _halves(layers: Sequence[Layer], arrived: Arrived | None = None) -> Iterator[tuple[Layer, int]]:
+    """Go through the sub-layers: the attention of a layer (0), its feed-forward block (1)."""
+    halves = ((layer, half) for layer in layers for half in (0, 1))
+    if arrived is None:
+        return halves
+    return dropwhile(lambda one: one[0].sites[one[1]] != arrived.site, halves)

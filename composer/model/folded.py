@@ -30,8 +30,6 @@ from composer.recipe.composition import NONE, Average, Composition, Fuse, Gate, 
 class FoldedMixers:
     """Mixers out of a bundle: nothing left to fold."""
 
-    products: torch.dtype | None = None
-
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self._read(tensors)
 
@@ -47,7 +45,15 @@ class FoldedMixers:
         """Put what a function makes of each tensor in its place: move it to a device."""
         self._read({name: how(tensor) for name, tensor in self._tensors.items()})
 
-    def mixing(self, site: Site, number: int, composed: Fuse | Gate, members: Members) -> Mixing:
+    def mixing(
+        self,
+        site: Site,
+        number: int,
+        composed: Fuse | Gate,
+        members: Members,
+        *,
+        products: torch.dtype | None = None,
+    ) -> Mixing:
         """Give the stored mixing; the members say only how many units each has."""
         score, score_bias, up = self._joined[f"{site}.{number}"]
         return Mixing(score=score, score_bias=score_bias, up=up, segments=members.segments)

@@ -17,16 +17,27 @@ _State = tuple[Tensor, int, int]  # a weight, how often it was changed, and wher
 
 
 class Mixers(Protocol):
-    """The weights of fusions and gates: trained, or folded.
+    """The weights of fusions and gates: trained, or folded."""
 
-    Attributes:
-        products: What products are taken in; None: in the precision of the weights.
-    """
+    def mixing(
+        self,
+        site: Site,
+        number: int,
+        composed: Fuse | Gate,
+        members: Members,
+        *,
+        products: torch.dtype | None = None,
+    ) -> Mixing:
+        """Give the mixing of mixer `number` at a site, over these members.
 
-    products: torch.dtype | None
-
-    def mixing(self, site: Site, number: int, composed: Fuse | Gate, members: Members) -> Mixing:
-        """Give the mixing of mixer `number` at a site, over these members."""
+        Args:
+            site: Where.
+            number: Of the mixer, in the order of the composition.
+            composed: The mixer.
+            members: What it mixes.
+            products: What products are taken in, of weights and of tokens; None: in the precision
+                of the weights. Shares, and what gradients are added to, keep that precision.
+        """
 
     def norm(self, site: Site) -> tuple[Tensor, Tensor] | None:
         """Give the composition's own copy of the norm at a site, if it has one."""
@@ -37,20 +48,26 @@ class TrainedMixers:
 
     Args:
         owned: The weights.
-        products: What products are taken in, of weights and of tokens; None: in the precision of
-            the weights. Shares, and what gradients are added to, keep that precision.
     """
 
-    def __init__(self, owned: Owned, *, products: torch.dtype | None = None) -> None:
-        self.owned, self.products = owned, products
+    def __init__(self, owned: Owned) -> None:
+        self.owned = owned
 
-    def mixing(self, site: Site, number: int, composed: Fuse | Gate, members: Members) -> Mixing:
+    def mixing(
+        self,
+        site: Site,
+        number: int,
+        composed: Fuse | Gate,
+        members: Members,
+        *,
+        products: torch.dtype | None = None,
+    ) -> Mixing:
         """Fold the weights into the members' up-projections."""
 
         def weight(name: str) -> Tensor:
-            return self._narrow(self.owned[f"{site}.{number}.{name}"])
+            return _narrow(self.owned[f"{site}.{number}.{name}"], products)
 
-        members = replace(members, up=self._narrow(members.up))
+        members = replace(members, up=_narrow(members.up, products))
         if isinstance(composed, Gate):
             return fold_gate(members, gate=weight("gate"), gate_bias=weight("gate_bias"))
         return fold_fusion(
@@ -64,9 +81,6 @@ class TrainedMixers:
     def norm(self, site: Site) -> tuple[Tensor, Tensor] | None:
         """Give the trained copy of the norm."""
         return norm_of(self.owned, site)
-
-    def _narrow(self, weight: Tensor) -> Tensor:
-        return weight if self.products is None else weight.to(self.products)
 
 
 class Kept:
@@ -104,6 +118,10 @@ def norm_of(part: Adapter | Owned, site: Site) -> tuple[Tensor, Tensor] | None:
     if f"{site}.norm_weight" not in part:
         return None
     return part[f"{site}.norm_weight"], part[f"{site}.norm_bias"]
+
+
+def _narrow(weight: Tensor, products: torch.dtype | None) -> Tensor:
+    return weight if products is None else weight.to(products)
 
 
 def _same(one: list[_State], other: list[_State]) -> bool:

@@ -32,6 +32,7 @@ from composer.model.arithmetic import (
     middle_layers,
     mix,
     mixing_weights,
+    product,
     side_by_side,
     with_constants,
 )
@@ -63,6 +64,7 @@ class Walk:
         adapter: Gives an adapter by its name in the composition.
         mixers: Weights of fusions, gates and norms; None if there are none.
         kept: What earlier passes made of weights alone.
+        products: What adapters' own products are taken in; None: in the precision of weights.
         watch: Told the shares of members.
         mask: (batch, tokens), False at padding, for `watch`; None: nothing is padding.
     """
@@ -74,10 +76,11 @@ class Walk:
         adapter: Callable[[str], Adapter],
         mixers: Mixers | None,
         kept: Kept,
+        products: torch.dtype | None = None,
         watch: Watch | None = None,
         mask: Tensor | None = None,
     ) -> None:
-        self.adapter, self.mixers, self.kept = adapter, mixers, kept
+        self.adapter, self.mixers, self.kept, self.products = adapter, mixers, kept, products
         self.watch, self.mask = watch, mask
         self.composition = composition
         self.parts = stacked_parts(composition)
@@ -92,39 +95,44 @@ class Walk:
 
     def act(self, site: Site, hidden: Tensor, residual: Tensor, norm: nn.LayerNorm) -> Tensor:
         """Compute a site; all (batch, tokens, size)."""
-        reader = _Reader(site, residual, norm)
-        for part in self.parts:
-            hidden = self._apply(part, reader, hidden)
-        own = self._own_norm(self.parts[-1], site)
+        reader = _Reader(site, residual, norm, self.products)
+        *below, top = self.parts
+        for part in below:
+            added = self._added(part, reader, hidden)
+            hidden = hidden if added is None else hidden + added
+        added = self._added(top, reader, hidden)
+        total = reader.total(hidden)
+        total = total if added is None else total + added
+        own = self._own_norm(top, site)
         if own is None:
-            return norm(hidden + residual)  # type: ignore[no-any-return]
-        return F.layer_norm(hidden + residual, norm.normalized_shape, *own, norm.eps)
+            return norm(total)  # type: ignore[no-any-return]
+        return F.layer_norm(total, norm.normalized_shape, *own, norm.eps)
 
-    def _apply(self, part: Composition, reader: "_Reader", hidden: Tensor) -> Tensor:
+    def _added(self, part: Composition, reader: "_Reader", hidden: Tensor) -> Tensor | None:
+        """Give what a part of the stack adds to the hidden states; None: nothing."""
         if part == NONE:
-            return hidden
+            return None
         if isinstance(part, Fuse | Gate):
-            return self._mix(part, reader, hidden)
+            return self._mixed(part, reader, hidden)
         units = self._units(part, reader, hidden)
-        return hidden if units is None else hidden + units.added()
+        return None if units is None else units.added(self.products)
 
-    def _mix(self, part: Fuse | Gate, reader: "_Reader", hidden: Tensor) -> Tensor:
+    def _mixed(self, part: Fuse | Gate, reader: "_Reader", hidden: Tensor) -> Tensor | None:
         if self.mixers is None:
             raise ValueError(f"{part} has no trained weights here")
         shape = self._shape(part)
         if reader.site.where not in sub_layers(shape.placement):
-            return hidden
+            return None
         members = self._members(part, reader, hidden)
         number = self.numbers[id(part)]
-        mixing = self.mixers.mixing(
-            reader.site, number, part, self._in_common(part, reader.site, members)
-        )
+        common = self._in_common(part, reader.site, members)
+        mixing = self.mixers.mixing(reader.site, number, part, common, products=self.products)
         values = with_constants(members)
         weights = mixing_weights(reader.read(hidden, shape), values, mixing)
         if self.watch is not None:
             real = weights.flatten(0, 1) if self.mask is None else weights[self.mask]
             self.watch(reader.site, number, real)
-        return hidden + mix(values, weights, mixing)
+        return mix(values, weights, mixing)
 
     def _members(self, part: Fuse | Gate, reader: "_Reader", hidden: Tensor) -> list[Units]:
         """Give the units of every member; plain ones share one down-projection."""
@@ -134,8 +142,7 @@ class Walk:
             if isinstance(member, str) and (adapter := self._acting(member, reader.site))
         ]
         if len(plain) > 1:
-            products = self.mixers.products if self.mixers else None
-            reader.project_together(plain, hidden, self.kept, products)
+            reader.project_together(plain, hidden, self.kept)
         found = [self._units(member, reader, hidden) for member in part.parts]
         return [_null(hidden) if units is None else units for units in found]
 
@@ -168,7 +175,7 @@ class Walk:
             units = self._units(part, reader, hidden)
             if units is not None:
                 found.append(units)
-                hidden = hidden + units.added()
+                hidden = hidden + units.added(self.products)
         return joined(found) if found else None
 
     def _acting(self, name: str, site: Site) -> Bottleneck | None:
@@ -191,12 +198,21 @@ class Walk:
 class _Reader:
     """What adapters read at one site, computed once for all that read the same."""
 
-    def __init__(self, site: Site, residual: Tensor, norm: nn.LayerNorm) -> None:
-        self.site = site
+    def __init__(
+        self, site: Site, residual: Tensor, norm: nn.LayerNorm, products: torch.dtype | None
+    ) -> None:
+        self.site, self.products = site, products
         self.residual = residual
         self.norm = norm
+        self._total: tuple[Tensor, Tensor] | None = None  # hidden, and what it adds up to
         self._read: tuple[Tensor, Tensor] | None = None  # hidden, and its norm
         self._first: dict[int, tuple[Tensor, Tensor]] = {}  # adapter -> hidden, units
+
+    def total(self, hidden: Tensor) -> Tensor:
+        """Add the residual to hidden states, (batch, tokens, size)."""
+        if self._total is None or self._total[0] is not hidden:
+            self._total = (hidden, hidden + self.residual)
+        return self._total[1]
 
     def read(self, hidden: Tensor, shape: BottleneckShape) -> Tensor:
         """Give an adapter's input, (batch, tokens, size)."""
@@ -205,16 +221,10 @@ class _Reader:
         if shape.placement != "pfeiffer":
             return hidden
         if self._read is None or self._read[0] is not hidden:
-            self._read = (hidden, self.norm(hidden + self.residual))
+            self._read = (hidden, self.norm(self.total(hidden)))
         return self._read[1]
 
-    def project_together(
-        self,
-        adapters: list[Bottleneck],
-        hidden: Tensor,
-        kept: Kept,
-        products: torch.dtype | None,
-    ) -> None:
+    def project_together(self, adapters: list[Bottleneck], hidden: Tensor, kept: Kept) -> None:
         """Compute the first units of several adapters as one product."""
         inputs = self.read(hidden, adapters[0].shape)
         downs = [adapter[f"{self.site}.down"] for adapter in adapters]
@@ -222,7 +232,7 @@ class _Reader:
             adapter.bias(f"{self.site}.down_bias", len(down))
             for adapter, down in zip(adapters, downs, strict=True)
         ]
-        of = products or inputs.dtype
+        of = self.products or inputs.dtype
         name = ("downs", self.site, of, *map(id, adapters))
         weight, bias = kept.of(
             name, [*downs, *biases], lambda: (torch.cat(downs).to(of), torch.cat(biases).to(of))
@@ -255,7 +265,7 @@ class _Reader:
             return known[1]
         down = adapter[f"{self.site}.down"]
         bias = adapter.bias(f"{self.site}.down_bias", len(down))
-        projected = F.linear(self.read(hidden, adapter.shape), down, bias)
+        projected = product(self.read(hidden, adapter.shape), down, bias, self.products)
         return ACTIVATIONS[adapter.shape.non_linearity](projected)
 
 

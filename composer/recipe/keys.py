@@ -309,7 +309,7 @@ def _vocabulary(stage: Export, digest: str) -> Settings | None:
 def _training(training: Training, *, fusion: bool) -> Settings:
     """Leave out what does not change the result."""
     batches = "batch_examples" if training.batch_examples is None else "batch_tokens"
-    settings = training.model_dump(mode="json", exclude={"checkpoint_steps", batches})
+    settings = training.model_dump(mode="json", exclude={"checkpoint_steps", "prepack", batches})
     if training.processes == 1:
         del settings["processes"]
     if not fusion:

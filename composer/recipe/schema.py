@@ -64,9 +64,9 @@ class SampleBackbone(Block):
     Attributes:
         source: Always "sample".
         name: "multilingual-e5-small" or "all-MiniLM-L6-v2".
-        precision: Of the operands of frozen matrix products, and of a fusion's or gate's own while
-            it learns. "auto" is bfloat16 where the processor multiplies it natively, else float32;
-            the choice is written to the lock.
+        precision: Of the operands of frozen matrix products, and of those of an adapter, fusion or
+            gate while it learns. "auto" is bfloat16 where the processor multiplies it natively,
+            else float32; the choice is written to the lock.
         max_tokens: Longest input, in tokens with the special ones. Left out: what it takes.
     """
 
@@ -263,7 +263,7 @@ class Training(Block):
 
     Attributes:
         epochs: Passes over the training examples.
-        batch_tokens: Tokens a batch, padding included.
+        batch_tokens: Tokens a batch at most, padding included; batches are about even.
         batch_examples: Examples a batch, instead of tokens; only one batch may be smaller.
         learning_rate: The highest, after warm-up.
         head_learning_rate: The same for the head, or "same" as `learning_rate`; left out: ten
@@ -273,13 +273,16 @@ class Training(Block):
         weight_decay: AdamW's, on matrices only.
         clip: Largest norm of the gradient.
         patience: Evaluations without a better score before training ends; left out: none.
-        dropout: Whether the backbone's own dropout acts while an adapter trains.
+        dropout: Whether the backbone's own dropout acts while an adapter trains. Without it, what
+            lies below the first adapter is computed once for all epochs.
         fusion_regularizer: Weight of |V - I|^2 in a fusion's loss.
         checkpoint_steps: Steps between checkpoints.
         seed: Of everything random.
         threads: Of the processor; part of the result, as sums are ordered by it.
         processes: That share each batch of a training, with so many threads or a GPU each;
             part of the result likewise.
+        prepack: Lay the layers' weights out beforehand for products in bfloat16 on a processor: the
+            same result in 5 to 10 % less time, and weights lie in memory three times.
     """
 
     epochs: Epochs = 8
@@ -298,6 +301,7 @@ class Training(Block):
     seed: Seed = 13
     threads: Threads = 2
     processes: Processes = 1
+    prepack: bool = False
 
 
 class TrainingChanges(Block):
@@ -320,6 +324,7 @@ class TrainingChanges(Block):
         seed: See `training`.
         threads: See `training`.
         processes: See `training`.
+        prepack: See `training`.
     """
 
     epochs: Epochs | None = None
@@ -338,6 +343,7 @@ class TrainingChanges(Block):
     seed: Seed | None = None
     threads: Threads | None = None
     processes: Processes | None = None
+    prepack: bool | None = None
 
 
 class Member(Block):

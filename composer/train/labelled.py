@@ -114,6 +114,7 @@ class Labelled:
                 labels=[self.targets[index] for index in indices],  # type: ignore[arg-type]
             )
             tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+            tensors["numbers"] = torch.tensor(indices)
             own = self.languages[indices[0]]
             language = cycle[(first + number) % len(cycle)] if cycle else own
             return Batch(tensors=tensors, language=language)

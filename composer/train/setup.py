@@ -21,7 +21,7 @@ def prepare(training: Training, context: StageContext, *, precision: str | None 
     """Set threads and seed, and open the backbone; it is read once for all stages of a run.
 
     Args:
-        training: Threads and seed.
+        training: Threads, seed, and whether weights are laid out beforehand.
         context: Where the backbone is, and what it must be.
         precision: Instead of the context's: scores are taken in float32.
 
@@ -40,6 +40,8 @@ def prepare(training: Training, context: StageContext, *, precision: str | None 
             "the files changed since the plan was made"
         )
     backbone.to(PartialState().device)
+    if backbone.encoder is not None:
+        backbone.encoder.prepack(wanted=training.prepack)
     torch.manual_seed(training.seed)  # last: opening a backbone draws numbers, using one does not
     return backbone
 

@@ -41,6 +41,7 @@ from composer.recipe.meaning import class_count
 from composer.recipe.schema import Training
 from composer.recipe.stages import DataUse, TaskSettings, TrainComposition, TrainTask
 from composer.train.adamix import routed_loss
+from composer.train.arrivals import arrivals_of
 from composer.train.checkpoint import Trained
 from composer.train.choosing import settled
 from composer.train.context import StageContext
@@ -74,6 +75,7 @@ def train_task(stage: TrainTask, *, context: StageContext) -> None:
         adapters={**adapters, _OWN: adapter},
         head=head,
         pooling=about.pooling,
+        products=backbone.products,
     )
     learnt: dict[str, Part] = {"adapter": adapter, "head": head}
     _fit(model, about, data, stage, context, learnt, cycle=stage.cycle)
@@ -106,9 +108,10 @@ def train_composition(stage: TrainComposition, *, context: StageContext) -> None
         backbone,
         composition=stage.composition,
         adapters=adapters,
-        mixers=TrainedMixers(owned, products=backbone.products) if owned else None,
+        mixers=TrainedMixers(owned) if owned else None,
         head=head,
         pooling=about.pooling,
+        products=backbone.products,
     )
     learnt: dict[str, Part] = {"head": head} if owned is None else {"owned": owned, "head": head}
     _fit(model, about, data, stage, context, learnt)
@@ -180,13 +183,15 @@ def _fit(
     device = backbone.word_embeddings.weight.device
     model.to(device)
     adapter, by_language = learnt.get("adapter"), holds_language(model.composition)
+    kept = arrivals_of(model, data.training.rows, training, folder=context.checkpoint)
 
     def loss(batch: Batch) -> Tensor:
         language = batch.language if by_language else None
+        arrived = kept.of(batch.tensors["numbers"]) if kept is not None else None
+        answer = partial(model, batch.tensors, language=language, arrived=arrived)
         if isinstance(adapter, Experts):
-            answer = partial(model, batch.tensors, language=language)
             return routed_loss(adapter, answer, batch, type=task.type, seed=training.seed)
-        logits = model(batch.tensors, language=language)
+        logits = answer()
         penalty = fusion_penalty(model.owned, training.fusion_regularizer)
         return task_loss(task.type, logits, batch.tensors["labels"]) + penalty
 

@@ -57,6 +57,24 @@ def test_batches_are_filled():
     assert len(plan) <= 1.1 * sum(lengths) / 1024 + 1
 
 
+@pytest.mark.parametrize("count", [50, 193, 600])
+def test_batches_to_learn_from_are_even(count: int):
+    lengths = some_lengths(count)
+
+    def rooms(*, shuffle: bool) -> list[int]:
+        plan = batch_plan(lengths, batch_tokens=512, shuffle=shuffle)
+        return [len(batch) * max(lengths[index] for index in batch) for batch in plan]
+
+    even, filled = rooms(shuffle=True), rooms(shuffle=False)
+    assert max(even) <= 512
+    assert len(even) <= len(filled) + 1  # another order
+    assert min(even) > 0.7 * max(even)
+
+
+def test_a_last_sentence_is_no_batch_of_its_own():
+    assert sorted(map(len, batch_plan([4] * 17, batch_tokens=64))) == [8, 9]
+
+
 def test_the_same_seed_and_epoch_give_the_same_plan():
     lengths = some_lengths()
     plans = [batch_plan(lengths, batch_tokens=256, seed=7, epoch=2) for _ in range(2)]

@@ -139,6 +139,7 @@ NOTHING = [
     Edit("FileData.path", {"path: intent.csv": "path: moved.csv"},
          files={"intent.csv": "moved.csv"}),
     Edit("Training.checkpoint_steps", changes=("training.checkpoint_steps=7",)),
+    Edit("Training.prepack", changes=("training.prepack=true",)),
     Edit("ComposedOf.task",
          {"$language > fuse(intent, domain)": '"$language>fuse(intent,domain)"'}),
     Edit("FolderBackbone.precision", {"precision: float32": "precision: auto"}),

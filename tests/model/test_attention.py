@@ -1,11 +1,19 @@
 """Attention and dropout of frozen layers, held to torch's own."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from composer.model.attention import Packing, attend, drop, kept_at_random
+from composer.model.attention import (
+    Packing,
+    attend,
+    drop,
+    kept_at_random,
+    twice_differentiable,
+)
 
 HEADS, WIDTH = 3, 4
 SIZE = HEADS * WIDTH
@@ -43,6 +51,48 @@ def test_attention_and_its_gradient_are_torchs(lengths: tuple[int, ...]):
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=1e-12)
     assert theirs.grad is not None
     assert lengths == (1,) or float(theirs.grad[:, :SIZE].abs().max()) > 0.01
+
+
+@pytest.mark.parametrize("lengths", [(5, 5), (7, 1, 4), (1, 40)])
+def test_where_one_token_asks_it_sees_what_it_sees_among_all(lengths: tuple[int, ...]):
+    of = packing(*lengths)
+    first = of.numbers(0)
+    seen, gradients = [], []
+    for alone in (True, False):
+        rows = joined(lengths)
+        if alone:
+            asking = rows[first, :SIZE]
+            got = attend(rows[:, SIZE:], packing=of, heads=HEADS, dropout=0.0, asking=asking)
+        else:
+            got = attend(rows, packing=of, heads=HEADS, dropout=0.0)[first]
+        got.backward(torch.linspace(-1, 2, got.numel(), dtype=torch.float64).view_as(got))
+        seen.append(got.detach())
+        gradients.append(rows.grad)
+    torch.testing.assert_close(*seen, rtol=0, atol=1e-13)
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-12)
+    assert seen[0].shape == (len(lengths), SIZE)
+
+
+def test_one_token_asks_with_dropout_and_twice_differentiably():
+    def asked(rows: Tensor, dropout: float = 0.0) -> Tensor:
+        torch.manual_seed(5)
+        asking, others = rows[:2, :SIZE], rows[:, SIZE:]
+        return attend(others, packing=packing(3, 2), heads=HEADS, dropout=dropout, asking=asking)
+
+    for dropout in (0.4, 0.0):
+        assert torch.autograd.gradcheck(partial(asked, dropout=dropout), (joined((3, 2)),))
+    with twice_differentiable():
+        assert torch.autograd.gradgradcheck(asked, (joined((3, 2)),))
+
+
+def test_cutting_and_sewing_are_the_other_way_round():
+    of = packing(3, 1, 2)
+    rows = torch.arange(6.0 * 3 * SIZE).view(6, 3 * SIZE)
+    pieces = of.cut(rows, HEADS, parts=3)
+    assert pieces.shape == (3, 3 * HEADS, 3, WIDTH)
+    assert torch.equal(of.sew(pieces, HEADS), rows)
+    value_of_last_text = pieces[2].view(3, HEADS, 3, WIDTH)[2, :, 1]
+    assert torch.equal(value_of_last_text.flatten(), rows[5, 2 * SIZE :])
 
 
 def test_its_gradient_with_dropout_is_that_of_what_it_computed():

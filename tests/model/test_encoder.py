@@ -79,6 +79,26 @@ def test_first_tokens_alone_have_the_states_and_gradients_that_they_have_among_a
         torch.testing.assert_close(alone, among, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("only", [True, False])
+def test_from_what_arrives_at_a_site_it_goes_on_as_from_the_beginning(
+    backbone: Backbone, only: bool
+):
+    batch = batch_of(backbone, TEXTS)
+    assert backbone.encoder is not None
+
+    def act(site: Site, hidden: Tensor, residual: Tensor, norm: torch.nn.LayerNorm) -> Tensor:
+        return norm(hidden + residual) if site < begun else 2 * norm(hidden * 3 - residual)
+
+    with torch.no_grad():
+        for begun in backbone.sites.order:
+            arrived = backbone.encoder.arrive(batch, begun)
+            with backbone.sites.acting(act):
+                whole = backbone.encode(batch, first_only=only)
+                rest = backbone.encode(batch, first_only=only, arrived=arrived)
+            torch.testing.assert_close(rest, whole, rtol=1e-5, atol=1e-6)
+            assert rest.shape == whole.shape
+
+
 def test_no_weight_is_held_twice(backbone: Backbone):
     assert backbone.encoder is not None
     held = {one.untyped_storage().data_ptr() for one in backbone.module.parameters()}

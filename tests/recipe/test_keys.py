@@ -148,6 +148,7 @@ OVER = "adapter: task, over: $language"
         ("epochs: 8", "epochs: 8, dropout: false", ALL),
         ("epochs: 8", "epochs: 8, fusion_regularizer: 0.1", {FEW_SHOT}),
         ("epochs: 8", "epochs: 8, checkpoint_steps: 7", set()),
+        ("epochs: 8", "epochs: 8, prepack: true", set()),
         ("small}", "small, max_tokens: 64}", ALL),
         ("small}", "small, precision: float32}", set()),
         (THIN, THIN.replace("16", "8"), ALL),

@@ -33,9 +33,9 @@ def bound(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, str | None, int]]
     passes: list[tuple[bool, str | None, int]] = []
     forward = ComposedModel.forward
 
-    def noted(self: ComposedModel, batch, *, language=None):  # noqa: ANN001, ANN202
+    def noted(self: ComposedModel, batch, *, language=None, arrived=None):  # noqa: ANN001, ANN202
         passes.append((torch.is_grad_enabled(), language, len(batch["input_ids"])))
-        return forward(self, batch, language=language)
+        return forward(self, batch, language=language, arrived=arrived)
 
     monkeypatch.setattr(ComposedModel, "forward", noted)
     return passes

@@ -36,6 +36,8 @@ _BYTES_TRAINED = 16  # the weight, its gradient, and two moments of the optimize
 # Numbers a token, layer and hidden unit that are kept for the backward pass: inputs of products,
 # norms and non-linearities, the feed-forward's four times as wide. Forward alone frees most.
 _KEPT = {"train": 20, "score": 4}
+_PREPACKED = 4  # bytes that a weight in bfloat16 takes more: twice itself
+_PREPACKED = 4  # bytes that a frozen weight takes more: it lies there twice more, in bfloat16
 _PROCESS = 400 * 10**6  # bytes of a process that has imported torch and transformers
 
 
@@ -182,6 +184,7 @@ class Costs:
         numbers = self._batch(stage) * self.backbone.hidden_size * self.backbone.layers
         frozen = weights - (own or 0) * _BYTES_A_PARAMETER
         each = _PROCESS + (own or 0) * _BYTES_TRAINED
+        each += (self.parameters or 0) * (_PREPACKED if stage.training.prepack else 0)
         return stage.training.processes * each + frozen + numbers * kept * _BYTES_A_PARAMETER
 
     def _batch(self, stage: Learning | Evaluate | ScoreText) -> int:

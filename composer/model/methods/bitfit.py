@@ -17,9 +17,10 @@ from torch import Tensor
 
 from composer.model.backbone import Backbone
 from composer.model.embeddings import Embeddings
-from composer.model.encoder import Layer, Product
+from composer.model.encoder import Layer
 from composer.model.methods.inner import Shares, promised, with_norms
 from composer.model.parts import Adapter
+from composer.model.products import Product
 from composer.recipe.adapters import BitFit
 
 

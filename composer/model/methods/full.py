@@ -18,10 +18,11 @@ from torch import Tensor
 
 from composer.model.backbone import Backbone
 from composer.model.embeddings import Embeddings
-from composer.model.encoder import Changes, Encoder, Product
+from composer.model.encoder import Changes, Encoder
 from composer.model.layouts import LAYOUTS
 from composer.model.mixers import Kept
 from composer.model.parts import Adapter
+from composer.model.products import Product
 from composer.model.weights import read_weights
 from composer.recipe.adapters import Full
 

@@ -21,10 +21,11 @@ from torch import Tensor
 
 from composer.model.attention import drop
 from composer.model.backbone import Backbone
-from composer.model.encoder import Layer, Product
+from composer.model.encoder import Layer
 from composer.model.methods.inner import Shares, promised, with_norms
 from composer.model.mixers import Kept
 from composer.model.parts import Adapter
+from composer.model.products import Product
 from composer.recipe.adapters import Lora
 
 _PRODUCTS = {
@@ -118,12 +119,16 @@ def _changed(
     ]
     if not _merges(frozen, using, weights):
         return LowRankProduct(
-            weight=frozen.weight, bias=frozen.bias, narrow_bias=frozen.narrow_bias, lows=lows()
+            weight=frozen.weight,
+            bias=frozen.bias,
+            narrow_bias=frozen.narrow_bias,
+            prepacked=frozen.prepacked,
+            lows=lows(),
         )
 
     def merged() -> Product:
         added = sum((low.up @ low.down for low in lows()), torch.zeros_like(frozen.weight))
-        return replace(frozen, weight=frozen.weight + added)
+        return replace(frozen, weight=frozen.weight + added, prepacked=None)
 
     name = ("merged", number, matrices, *((id(adapter), weight) for adapter, weight in using))
     return kept.of(name, [frozen.weight, *weights], merged)
