@@ -12,12 +12,15 @@ from pathlib import Path
 
 import ours
 import peers
-from measure import RUNS, Report, carry_out, in_turn, middle, ratios, row
-from setting import utterances, write_bert_base
+from apart import apart
+from measure import RUNS, Report, Side, carry_out, in_turn, middle, ratios, row
+from setting import Utterances, utterances, write_bert_base
 
+from composer.engine.planning.machine import resolve_precision
 from composer.model.backbone import open_backbone
 
 COUNT = 256  # 8 full batches of the peer
+STEPS = COUNT // peers.BATCH  # of the peer
 MEMBERS = 8
 WHAT = f"a fusion of {MEMBERS}"
 
@@ -29,27 +32,14 @@ def main() -> None:
 
 def measure(folder: Path, runs: int = RUNS) -> Report:
     """Train on both sides in turn."""
-    at = write_bert_base(folder / "backbone")
+    backbone = write_bert_base(folder / "backbone")
     data = utterances(folder, COUNT)
-    steps = -(-COUNT // peers.BATCH)
-    place = ours.Workplace(backbone=at, folder=folder)
-    names = [f"a{number}" for number in range(MEMBERS)]
-    parts = place.put(open_backbone(at, precision=place.precision), names)
-    ways = {
-        what: ours.composition(data, settings, f"fuse({', '.join(names)})", parts)
-        for what, settings in {
-            WHAT: ours.training(data, dropout=False),
-            f"{WHAT}, as many steps": ours.training(data, steps=steps, dropout=False),
-        }.items()
-    }
-    model = peers.with_fusion(at, data, MEMBERS)
-    seconds = in_turn(
-        {
-            **{what: partial(place.seconds, stage) for what, stage in ways.items()},
-            "adapters": peers.trained(model, at, data, folder / "longest"),
-        },
-        runs=runs,
-    )
+    precision = resolve_precision("auto")
+    with (
+        apart(with_composer, backbone, folder, data, precision) as here,
+        apart(with_adapters, backbone, folder, data) as in_adapters,
+    ):
+        seconds = in_turn({**here, **in_adapters}, runs=runs)
     rate = {name: [COUNT / one for one in taken] for name, taken in seconds.items()}
     rows = [
         row(
@@ -60,11 +50,35 @@ def measure(folder: Path, runs: int = RUNS) -> Report:
             detail=f"{middle(rate[what]):.1f} against {middle(rate['adapters']):.1f} "
             "examples a second",
         )
-        for what in ways
+        for what in here
     ]
-    question = f"{__doc__.splitlines()[0]} {data.about}; {steps} steps of the peer's; "
-    question += f"frozen products in {place.precision}."
+    question = f"{__doc__.splitlines()[0]} {data.about}; {STEPS} steps of the peer's; "
+    question += f"frozen products in {precision}."
     return Report(question=question, rows=rows, ratio=rows[0].ratio)
+
+
+def with_composer(
+    backbone: Path, folder: Path, data: Utterances, precision: str
+) -> dict[str, Side]:
+    """Make composer's sides: batches of the default size, and as many as the peer has."""
+    place = ours.Workplace(backbone=backbone, folder=folder, precision=precision)
+    names = [f"a{number}" for number in range(MEMBERS)]
+    parts = place.put(open_backbone(backbone, precision=precision), names)
+    ways = {
+        WHAT: ours.training(data, dropout=False, prepack=True),
+        f"{WHAT}, as many steps": ours.training(data, steps=STEPS, dropout=False, prepack=True),
+    }
+    fuse = f"fuse({', '.join(names)})"
+    return {
+        what: partial(place.seconds, ours.composition(data, settings, fuse, parts))
+        for what, settings in ways.items()
+    }
+
+
+def with_adapters(backbone: Path, folder: Path, data: Utterances) -> dict[str, Side]:
+    """Make the side of `adapters`."""
+    model = peers.with_fusion(backbone, data, MEMBERS)
+    return {"adapters": peers.trained(model, backbone, data, folder / "longest")}
 
 
 if __name__ == "__main__":

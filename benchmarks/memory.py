@@ -2,7 +2,8 @@
 
     python benchmarks/memory.py [--json] [--runs 5]
 
-Each side trains in a process of its own, the two in turn. A figure is the highest memory that
+Each side trains in a process of its own, all in turn; composer once more with its weights laid
+out beforehand (`prepack`), which train.py times. A figure is the highest memory that
 the process ever had resident (VmHWM) less what it had once all was imported.
 """
 
@@ -33,11 +34,12 @@ from measure import THREADS
 from setting import utterances
 torch.set_num_threads(THREADS)
 data = utterances(folder, int(sys.argv[4]), name=side)
-if side == "composer":
+if side != "adapters":
     import ours
     import composer.train.tasks
     before = resident("VmRSS")
-    settings = ours.training(data, steps=-(-len(data.texts) // 32), dropout=False)
+    steps, prepack = -(-len(data.texts) // 32), side == "prepacked"
+    settings = ours.training(data, steps=steps, dropout=False, prepack=prepack)
     ours.Workplace(backbone=at, folder=folder).run(ours.task(data, settings))
 else:
     import datasets, peers, transformers.models.bert.modeling_bert
@@ -58,18 +60,22 @@ def main() -> None:
 def measure(folder: Path, runs: int = RUNS) -> Report:
     """Train in new processes, in turn."""
     at = write_bert_base(folder / "backbone")
-    sides = {name: peak_of(name, at, folder) for name in ("composer", "adapters")}
+    ways = {"composer": "peak memory, one adapter", "prepacked": "the same, weights prepacked"}
+    sides = {name: peak_of(name, at, folder) for name in (*ways, "adapters")}
     peaks = in_turn(sides, runs=runs, warm=0)
-    ours, theirs = peaks["composer"], peaks["adapters"]
-    found = row(
-        "peak memory, one adapter",
-        ratios(ours, theirs),
-        over="adapters, longest",
-        most=PROMISED,
-        detail=f"{middle(ours):.0f} against {middle(theirs):.0f} MiB above the imports",
-    )
+    theirs = peaks["adapters"]
+    rows = [
+        row(
+            what,
+            ratios(peaks[side], theirs),
+            over="adapters, longest",
+            most=PROMISED if side == "composer" else None,
+            detail=f"{middle(peaks[side]):.0f} against {middle(theirs):.0f} MiB above the imports",
+        )
+        for side, what in ways.items()
+    ]
     about = utterances(folder, COUNT).about
-    return Report(question=f"{__doc__.splitlines()[0]} {about}.", rows=[found], ratio=found.ratio)
+    return Report(question=f"{__doc__.splitlines()[0]} {about}.", rows=rows, ratio=rows[0].ratio)
 
 
 def peak_of(side: str, at: Path, folder: Path) -> Callable[[], float]:

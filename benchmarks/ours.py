@@ -59,18 +59,21 @@ class Workplace:
     def seconds(self, stage: TrainTask | TrainComposition) -> float:
         """Train, and give the seconds from the stage's beginning to the end of its last step.
 
-        Reading, checking and encoding the examples counts; judging and writing does not.
+        Reading, checking and encoding the examples counts; judging after each epoch, and what is
+        written before it, does not.
         """
-        ends: list[float] = []
+        counted, last = 0.0, time.perf_counter()
 
         def note(progress: Progress) -> None:
+            nonlocal counted, last
+            now = time.perf_counter()
             if progress.score is None and progress.rate is not None:
-                ends.append(time.perf_counter())
+                counted += now - last
                 self.steps = progress.done
+            last = now
 
-        start = time.perf_counter()
         self.run(stage, note)
-        return ends[-1] - start
+        return counted
 
     def run(
         self,

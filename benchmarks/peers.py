@@ -95,14 +95,15 @@ def trained(
     *,
     padded: int | None = None,
     trainer: type[transformers.Trainer] = adapters.AdapterTrainer,
+    epochs: int = 1,
 ) -> Callable[[], float]:
-    """Make a side that trains one pass over the data and gives the seconds of `train()`."""
+    """Make a side that trains so many passes over the data and gives the seconds of `train()`."""
     tokenizer = tokenizer_of(folder)
     one = trainer(
         model=model,
         args=transformers.TrainingArguments(
             output_dir=str(out),
-            num_train_epochs=1,
+            num_train_epochs=epochs,
             per_device_train_batch_size=BATCH,
             learning_rate=_LEARNING_RATE,
             save_strategy="no",

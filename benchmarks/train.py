@@ -6,10 +6,12 @@ Real utterances of a voice assistant, two threads, each side with batches of the
 documentation gives: 1,024 tokens of like length here, 32 texts there; as many optimizer steps as
 the peers take are a row of their own. All heads read the first token, as those of the peers do;
 a head that reads the mean of all tokens, composer's default, is a row of its own. Composer trains
-with products in bfloat16 where the processor has them and no dropout inside the frozen backbone;
-the same with that dropout is a row too, and `make bench-scores` holds the scores of the two
-together. What counts of composer is the whole stage up to its last step, reading and encoding
-included; of the peers, `train()`.
+with products in bfloat16 where the processor has them, their weights laid out beforehand
+(`prepack`), and no dropout inside the frozen backbone. The same without the one, and with the
+other, are rows too; `make bench-scores` holds the scores of fast and slow ways together. What
+counts of composer is the whole stage up to its last step, reading and encoding included, judging
+after each epoch left out; of the peers, `train()`, which judges nothing. What the first row
+compares comes last in its process, as the first work after a pause is slower on either side.
 """
 
 from collections.abc import Callable
@@ -20,24 +22,18 @@ import ours
 import peers
 import torch
 import transformers
-from measure import (
-    RUNS,
-    Report,
-    Row,
-    carry_out,
-    in_turn,
-    middle,
-    ratios,
-    row,
-    timed,
-)
+from apart import apart
+from measure import RUNS, Report, Row, Side, carry_out, in_turn, middle, ratios, row, timed
 from operations import Shape, training
-from setting import utterances, write_bert_base
+from setting import Utterances, utterances, write_bert_base
 
+from composer.engine.planning.machine import resolve_precision
 from composer.recipe.adapters import Lora
 
 COUNT = 416  # 13 full batches of the peers
-COUNT_PADDED = 32
+EPOCHS = 2
+STEPS = COUNT // peers.BATCH  # of the peers, an epoch
+COUNT_PADDED = 32  # and one epoch: no other batch would be padded otherwise
 PRODUCT = 2048  # rows of the large product that gives the ceiling
 PRODUCTS = 8
 CEILING = 45.0  # per cent
@@ -54,44 +50,67 @@ def measure(folder: Path, runs: int = RUNS) -> Report:
     """Train on all sides in turn."""
     backbone = write_bert_base(folder / "backbone")
     data = utterances(folder, COUNT)
-    few = utterances(folder, COUNT_PADDED, name="few")
-    steps = -(-COUNT // peers.BATCH)
-    fast = ours.Workplace(backbone=backbone, folder=folder)
-    ways = {
-        "fast": ours.task(data, ours.training(data, dropout=False), name="fast"),
-        "dropout": ours.task(data, ours.training(data, dropout=True), name="drop"),
-        "steps": ours.task(data, ours.training(data, steps=steps, dropout=False), name="steps"),
-        "mean": ours.task(data, ours.training(data, dropout=False), name="mean", pooling="mean"),
-        "lora": ours.task(data, ours.training(data, dropout=False), name="lora", shape=LORA),
-    }
-    model = peers.with_adapter(backbone, data)
-    lora = peers.trained(
-        peers.with_lora(backbone, data, rank=RANK),
-        backbone,
-        data,
-        folder / "lora",
-        trainer=transformers.Trainer,
-    )
-    seconds = in_turn(
-        {
-            "peft": lora,
-            **{name: partial(fast.seconds, stage) for name, stage in ways.items()},
-            "adapters": peers.trained(model, backbone, data, folder / "longest"),
-            "padded": peers.trained(model, backbone, few, folder / "padded", padded=peers.PADDED),
-            "product": timed(large_products(fast.precision)),
-        },
-        runs=runs,
-    )
+    precision = resolve_precision("auto")
+    with (
+        apart(with_peft, backbone, folder, data) as in_peft,
+        apart(prepacked, backbone, folder, data, precision) as here,
+        apart(not_prepacked, backbone, folder, data, precision) as beside,
+        apart(with_adapters, backbone, folder, data) as in_adapters,
+    ):
+        seconds = in_turn({**in_peft, **here, **beside, **in_adapters}, runs=runs)
+    learnt = {name: EPOCHS * COUNT for name in seconds} | {"padded": COUNT_PADDED}
     rate = {
-        name: [(COUNT_PADDED if name == "padded" else COUNT) / one for one in taken]
+        name: [learnt[name] / one for one in taken]
         for name, taken in seconds.items()
         if name != "product"
     }
-    needed = training(Shape(width=ours.WIDTH), [len(ids) for ids in data.ids], first_only=True)
-    rows = [*_rows(rate), ceiling_row(seconds, needed, fast.precision)]
-    question = f"{__doc__.splitlines()[0]} {data.about}; {steps} steps of the peers'; "
-    question += f"frozen products in {fast.precision}."
+    lengths = [len(ids) for ids in data.ids]
+    needed = training(Shape(width=ours.WIDTH), lengths, first_only=True, epochs=EPOCHS)
+    rows = [*_rows(rate), ceiling_row(seconds, needed, precision)]
+    question = f"{__doc__.splitlines()[0]} {data.about}; {EPOCHS} epochs of {STEPS} steps of the "
+    question += f"peers'; frozen products in {precision}."
     return Report(question=question, rows=rows, ratio=rows[0].ratio)
+
+
+def prepacked(backbone: Path, folder: Path, data: Utterances, precision: str) -> dict[str, Side]:
+    """Make composer's sides, and the one large product."""
+    place = ours.Workplace(backbone=backbone, folder=folder, precision=precision)
+    settings = partial(ours.training, data, epochs=EPOCHS, dropout=False, prepack=True)
+    ways = {
+        "lora": ours.task(data, settings(), name="lora", shape=LORA),
+        "dropout": ours.task(data, settings(dropout=True), name="drop"),
+        "steps": ours.task(data, settings(steps=STEPS), name="steps"),
+        "mean": ours.task(data, settings(), name="mean", pooling="mean"),
+        "fast": ours.task(data, settings(), name="fast"),
+    }
+    sides = {name: partial(place.seconds, stage) for name, stage in ways.items()}
+    return sides | {"product": timed(large_products(precision))}
+
+
+def not_prepacked(
+    backbone: Path, folder: Path, data: Utterances, precision: str
+) -> dict[str, Side]:
+    """Make the side that takes less memory, which would have the others lay out weights anew."""
+    place = ours.Workplace(backbone=backbone, folder=folder, precision=precision)
+    stage = ours.task(data, ours.training(data, epochs=EPOCHS, dropout=False), name="plain")
+    return {"plain": partial(place.seconds, stage)}
+
+
+def with_adapters(backbone: Path, folder: Path, data: Utterances) -> dict[str, Side]:
+    """Make the sides of `adapters`: padded to the longest of a batch, and to a fixed length."""
+    few = utterances(folder, COUNT_PADDED, name="few")
+    model = peers.with_adapter(backbone, data)
+    return {
+        "padded": peers.trained(model, backbone, few, folder / "padded", padded=peers.PADDED),
+        "adapters": peers.trained(model, backbone, data, folder / "longest", epochs=EPOCHS),
+    }
+
+
+def with_peft(backbone: Path, folder: Path, data: Utterances) -> dict[str, Side]:
+    """Make the side of `peft`."""
+    model, trainer = peers.with_lora(backbone, data, rank=RANK), transformers.Trainer
+    one = peers.trained(model, backbone, data, folder / "lora", trainer=trainer, epochs=EPOCHS)
+    return {"peft": one}
 
 
 def large_products(precision: str) -> Callable[[], object]:
@@ -123,6 +142,7 @@ def _rows(rate: dict[str, list[float]]) -> list[Row]:
         ("one adapter", "fast", "adapters", longest, 4.0),
         ("one adapter", "fast", "padded", padded, 8.0),
         ("one adapter, all tokens read", "mean", "adapters", longest, None),
+        ("one adapter, not prepacked", "plain", "adapters", longest, None),
         ("one adapter, as many steps", "steps", "adapters", longest, None),
         ("one adapter, backbone's dropout", "dropout", "adapters", longest, None),
         ("one adapter, backbone's dropout", "dropout", "padded", padded, None),
