@@ -64,4 +64,7 @@ def keep_freed_memory() -> None:
 
 @lru_cache(maxsize=2)
 def _open(folder: Path, precision: str, max_tokens: int | None, shared: Path | None) -> Backbone:
-    return open_backbone(folder, precision=precision, max_tokens=max_tokens, shared=shared)
+    backbone = open_backbone(folder, precision=precision, max_tokens=max_tokens, shared=shared)
+    if sys.platform.startswith("linux") and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)  # the wide weights it was narrowed from: no step takes such pieces
+    return backbone
