@@ -89,7 +89,7 @@ class Arrivals:
         batch = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
         with torch.no_grad():
             found = backbone.encoder.arrive(batch, self._site)  # type: ignore[union-attr]
-        place = file.tell() // (_VALUES * backbone.size * _WIDE.itemsize)
+        place = file.tell() // _bytes_a_token(backbone)
         for number in numbers:
             self._begins[number] = place
             place += self._lengths[number]
@@ -110,7 +110,7 @@ def arrivals_of(
     site, backbone = model.first_site, model.backbone
     if site is None or training.dropout or training.epochs == 1:
         return None
-    needed = sum(len(row.ids) for row in rows) * _VALUES * backbone.size * _WIDE.itemsize
+    needed = sum(len(row.ids) for row in rows) * _bytes_a_token(backbone)
     if needed > MOST:
         logger.info(
             "layers below %s run in every epoch: what they give is %d MiB, and %d are kept at most",
@@ -121,3 +121,7 @@ def arrivals_of(
         return None
     tokens = training.batch_tokens
     return Arrivals(backbone, site, rows, batch_tokens=tokens, folder=folder)
+
+
+def _bytes_a_token(backbone: Backbone) -> int:
+    return _VALUES * backbone.size * _WIDE.itemsize

@@ -36,7 +36,6 @@ _BYTES_TRAINED = 16  # the weight, its gradient, and two moments of the optimize
 # Numbers a token, layer and hidden unit that are kept for the backward pass: inputs of products,
 # norms and non-linearities, the feed-forward's four times as wide. Forward alone frees most.
 _KEPT = {"train": 20, "score": 4}
-_PREPACKED = 4  # bytes that a weight in bfloat16 takes more: twice itself
 _PREPACKED = 4  # bytes that a frozen weight takes more: it lies there twice more, in bfloat16
 _PROCESS = 400 * 10**6  # bytes of a process that has imported torch and transformers
 
