@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py [--json] [--runs 5]
 
-Each side trains in a process of its own, all in turn; composer once more with its weights laid
-out beforehand (`prepack`), which train.py times. A figure is the highest memory that
+Each side trains two epochs in a process of its own, all in turn; composer once more with its
+weights laid out beforehand (`prepack`), which train.py times. A figure is the highest memory that
 the process ever had resident (VmHWM) less what it had once all was imported.
 """
 
@@ -39,12 +39,12 @@ if side != "adapters":
     import composer.train.tasks
     before = resident("VmRSS")
     steps, prepack = -(-len(data.texts) // 32), side == "prepacked"
-    settings = ours.training(data, steps=steps, dropout=False, prepack=prepack)
+    settings = ours.training(data, steps=steps, epochs=2, dropout=False, prepack=prepack)
     ours.Workplace(backbone=at, folder=folder).run(ours.task(data, settings))
 else:
     import datasets, peers, transformers.models.bert.modeling_bert
     before = resident("VmRSS")
-    peers.trained(peers.with_adapter(at, data), at, data, folder / "peer")()
+    peers.trained(peers.with_adapter(at, data), at, data, folder / "peer", epochs=2)()
 print(json.dumps({"megabytes": resident("VmHWM") - before, "before": before}))
 """
 

@@ -41,7 +41,7 @@ from composer.recipe.meaning import class_count
 from composer.recipe.schema import Training
 from composer.recipe.stages import DataUse, TaskSettings, TrainComposition, TrainTask
 from composer.train.adamix import routed_loss
-from composer.train.arrivals import arrivals_of
+from composer.train.arrivals import Arrivals, arrivals_of
 from composer.train.checkpoint import Trained
 from composer.train.choosing import settled
 from composer.train.context import StageContext
@@ -183,17 +183,6 @@ def _fit(
     device = backbone.word_embeddings.weight.device
     model.to(device)
     adapter, by_language = learnt.get("adapter"), holds_language(model.composition)
-    kept = arrivals_of(model, data.training.rows, training, folder=context.checkpoint)
-
-    def loss(batch: Batch) -> Tensor:
-        language = batch.language if by_language else None
-        arrived = kept.of(batch.tensors["numbers"]) if kept is not None else None
-        answer = partial(model, batch.tensors, language=language, arrived=arrived)
-        if isinstance(adapter, Experts):
-            return routed_loss(adapter, answer, batch, type=task.type, seed=training.seed)
-        logits = answer()
-        penalty = fusion_penalty(model.owned, training.fusion_regularizer)
-        return task_loss(task.type, logits, batch.tensors["labels"]) + penalty
 
     def set_training(*, active: bool) -> None:
         backbone.set_dropout(active=active and training.dropout)
@@ -201,18 +190,39 @@ def _fit(
             part.train(active)
 
     epochs = _epochs(data, stage, backbone, by_language=by_language, cycle=cycle)
-    job = Job(
-        parameters=named_parameters(learnt),
-        set_training=set_training,
-        epochs=epochs,
-        loss=loss,
-        score=lambda: _validate(model, about, data, task, cycle=cycle),
-        decide=masking(adapter, loss=loss, epoch=epochs[0], seed=training.seed, device=device),
-    )
-    trained = train(job, training, context)
+    with arrivals_of(model, data.training.rows, training, folder=context.checkpoint) as kept:
+        loss = partial(_loss, model=model, adapter=adapter, stage=stage, kept=kept)
+        job = Job(
+            parameters=named_parameters(learnt),
+            set_training=set_training,
+            epochs=epochs,
+            loss=loss,
+            score=lambda: _validate(model, about, data, task, cycle=cycle),
+            decide=masking(adapter, loss=loss, epoch=epochs[0], seed=training.seed, device=device),
+        )
+        trained = train(job, training, context)
     backbone.set_dropout(active=False)
     counted = sum(part.count() for part in learnt.values())
     _training_file(trained, data, counted, training.seed).write(context.out / "training.json")
+
+
+def _loss(
+    batch: Batch,
+    *,
+    model: ComposedModel,
+    adapter: Part | None,
+    stage: TrainTask | TrainComposition,
+    kept: Arrivals | None,
+) -> Tensor:
+    task, training = stage.task, stage.training
+    language = batch.language if holds_language(model.composition) else None
+    arrived = kept.of(batch.tensors["numbers"]) if kept is not None else None
+    answer = partial(model, batch.tensors, language=language, arrived=arrived)
+    if isinstance(adapter, Experts):
+        return routed_loss(adapter, answer, batch, type=task.type, seed=training.seed)
+    logits = answer()
+    penalty = fusion_penalty(model.owned, training.fusion_regularizer)
+    return task_loss(task.type, logits, batch.tensors["labels"]) + penalty
 
 
 def _training_file(trained: Trained, data: TaskData, counted: int, seed: int) -> TrainingFile:

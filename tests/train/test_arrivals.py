@@ -1,13 +1,20 @@
 """What the layers below the first adapter give is computed once, and changes nothing."""
 
+import io
 import logging
 from collections import Counter
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from composer.data.encode import Encoder as TextEncoder
+from composer.data.examples import Example
 from composer.errors import StoppedError
+from composer.model.adapters import Site
+from composer.model.backbone import open_backbone
 from composer.model.encoder import Encoder, Layer
 from composer.recipe.adapters import AdapterShape, BottleneckAdapter, Lora
 from composer.recipe.schema import Training
@@ -122,6 +129,30 @@ def test_what_would_take_too_much_room_is_computed_in_every_epoch(
         workshop.run(task_stage(shape=LOW, training=STILL))
     assert seen[0] > 0
     assert "layers below 0.output run in every epoch" in caplog.text
+
+
+class Counted(io.BytesIO):
+    """A file that counts the bytes read of it."""
+
+    taken = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        found = super().read(size)
+        self.taken += len(found)
+        return found
+
+
+def test_a_batch_is_read_and_nothing_else(tiny_folder: Path):
+    backbone = open_backbone(tiny_folder, precision="float32")
+    encoder = TextEncoder(backbone.tokenizer, max_tokens=16)
+    rows = encoder.encode([Example(text=text) for text in ("ab c", "de f g h", "i")])
+    file = Counted()
+    kept = arrivals.Arrivals(file, backbone, Site(layer=0, where="output"), rows, batch_tokens=64)
+    arrived = kept.of(torch.tensor([2, 0]))
+    tokens = len(rows[2].ids) + len(rows[0].ids)
+    assert arrived.hidden.shape == arrived.residual.shape == (tokens, backbone.size)
+    assert file.taken == 2 * tokens * backbone.size * 4
+    assert not any(isinstance(value, np.ndarray | torch.Tensor) for value in vars(kept).values())
 
 
 def test_nothing_of_it_stays_on_disk(workshop: Workshop):
