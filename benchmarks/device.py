@@ -37,8 +37,8 @@ from composer.device.session import Session
 from composer.model.backbone import Backbone, open_backbone
 from composer.model.families import Encoder, read_encoder
 from composer.model.graph_files import make_graphs
-from composer.recipe.adapters import BottleneckAdapter
-from composer.recipe.schema import GraphPrecision
+from composer.recipe.grammar.adapters import BottleneckAdapter
+from composer.recipe.grammar.bundles import GraphPrecision
 from composer.train.graphs import make_device_graphs
 
 LOW = Slot(placement="pfeiffer", non_linearities=("relu",))

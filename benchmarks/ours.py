@@ -20,10 +20,18 @@ from composer.model.folded import FoldedMixers, fold
 from composer.model.mixers import TrainedMixers
 from composer.model.parts import Part, new_bottleneck, new_head, new_owned
 from composer.model.predictor import Predictor
-from composer.recipe.adapters import AdapterShape, BottleneckAdapter
-from composer.recipe.composition import Fuse, adapter_names, mixers_of, parse_composition
-from composer.recipe.schema import FileData, FolderBackbone, SplitPaths, Training
-from composer.recipe.stages import DataUse, Evaluate, TaskSettings, TrainComposition, TrainTask
+from composer.recipe.expansion.stages import (
+    DataUse,
+    Evaluate,
+    TaskSettings,
+    TrainComposition,
+    TrainTask,
+)
+from composer.recipe.grammar.adapters import AdapterShape, BottleneckAdapter
+from composer.recipe.grammar.backbones import FolderBackbone
+from composer.recipe.grammar.composition import Fuse, adapter_names, mixers_of, parse_composition
+from composer.recipe.grammar.data import FileData, SplitPaths
+from composer.recipe.grammar.training import Training
 from composer.train.context import Progress, StageContext, StopRequest
 from composer.train.stages import RUNNERS
 

@@ -22,9 +22,17 @@ import ours
 from measure import THREADS, Report, Row, carry_out
 from setting import SEED, tokenizer_folder
 
-from composer.recipe.composition import adapter_names, parse_composition
-from composer.recipe.schema import SampleData, TaskType, Training
-from composer.recipe.stages import DataUse, Evaluate, TaskSettings, TrainComposition, TrainTask
+from composer.recipe.expansion.stages import (
+    DataUse,
+    Evaluate,
+    TaskSettings,
+    TrainComposition,
+    TrainTask,
+)
+from composer.recipe.grammar.composition import adapter_names, parse_composition
+from composer.recipe.grammar.data import SampleData
+from composer.recipe.grammar.tasks import TaskType
+from composer.recipe.grammar.training import Training
 from composer.train import labelled
 from composer.train.results import read_scores
 

@@ -39,8 +39,8 @@ import torch
 from composer.model.backbone import open_backbone
 from composer.model.composed import ComposedModel
 from composer.model.masked_lm import new_masked_head
-from composer.recipe.schema import FileData, FolderBackbone, Training
-from composer.recipe.stages import DataUse, Rows
+from composer.recipe.grammar.schema import FileData, FolderBackbone, Training
+from composer.recipe.expansion.stages import DataUse, Rows
 from composer.train.plain_text import read_text
 from tests.train.conftest import Workshop
 import composer.train.stages

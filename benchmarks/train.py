@@ -29,7 +29,7 @@ from operations import Shape, training
 from setting import Utterances, utterances, write_bert_base
 
 from composer.engine.planning.machine import resolve_precision
-from composer.recipe.adapters import Lora
+from composer.recipe.grammar.adapters import Lora
 
 COUNT = 416  # 13 full batches of the peers
 EPOCHS = 2

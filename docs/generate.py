@@ -29,9 +29,9 @@ import click
 
 import composer
 from composer.cli.main import group
-from composer.recipe.combining import table_lines
-from composer.recipe.editors import block_texts, block_types
-from composer.recipe.schema import Recipe
+from composer.recipe.checking.combining import table_lines
+from composer.recipe.grammar.editors import block_texts, block_types
+from composer.recipe.grammar.schema import Recipe
 
 DOCS = Path(__file__).parent
 BEGIN = "<!-- generated: by docs/generate.py, do not edit -->"

@@ -17,8 +17,8 @@ from composer.cli.main import group
 from composer.data.sources import read_examples
 from composer.data.tasks import check_examples
 from composer.errors import DataError, RecipeError
-from composer.recipe.reader import read_recipe
-from composer.recipe.schema import Columns, FileData
+from composer.recipe.grammar.data import Columns, FileData
+from composer.recipe.reading.reader import read_recipe
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

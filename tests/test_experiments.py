@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from composer.recipe.reader import read_recipe
-from composer.recipe.schema import HubBackbone
+from composer.recipe.grammar.backbones import HubBackbone
+from composer.recipe.reading.reader import read_recipe
 from tests.cli.terminal import composer
 
 FOLDER = Path(__file__).parent.parent / "recipes"

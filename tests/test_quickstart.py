@@ -51,7 +51,7 @@ def test_its_bundle_predicts_what_the_trained_model_does(report: dict[str, objec
     from composer.model.backbone import open_backbone
     from composer.model.bundled import open_composition
     from composer.model.predictor import Predictor
-    from composer.recipe.composition import parse_composition
+    from composer.recipe.grammar.composition import parse_composition
     from composer.train.assembly import assemble
 
     store = Store(report["store"])

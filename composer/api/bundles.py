@@ -21,7 +21,7 @@ from composer.device.bundle import find_composition, read_texts
 from composer.engine.commands.bundles import backbone_under, recorded_backbone
 from composer.engine.commands.single import Command
 from composer.errors import BundleError, Fault, RecipeError
-from composer.recipe.schema import Backbone
+from composer.recipe.grammar.backbones import Backbone
 from composer.report.layout import count, size
 
 if TYPE_CHECKING:

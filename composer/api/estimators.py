@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from composer.api.bundles import Bundle, Text
 from composer.api.calling import Place
 from composer.errors import BundleError, DataError, Fault, MissingExtraError, RecipeError
-from composer.recipe.schema import TaskType
+from composer.recipe.grammar.tasks import TaskType
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin

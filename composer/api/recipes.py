@@ -12,8 +12,8 @@ from composer.engine.planning.lock import lock_path
 from composer.engine.planning.ready import check_ready
 from composer.engine.planning.wanted import wanted_of
 from composer.errors import Fault
-from composer.recipe.advice import warnings
-from composer.recipe.reader import CALLED, LoadedRecipe, read_recipe, read_values
+from composer.recipe.checking.advice import warnings
+from composer.recipe.reading.reader import CALLED, LoadedRecipe, read_recipe, read_values
 from composer.report.layout import number_of
 
 

@@ -10,7 +10,7 @@ from composer.engine.running.event_log import EventLog, event_path
 from composer.engine.running.events import Event, RunOptions, RunResult
 from composer.engine.running.run import run_stages
 from composer.engine.storage.store import Store
-from composer.recipe.reader import LoadedRecipe
+from composer.recipe.reading.reader import LoadedRecipe
 from composer.report.comparison import Comparison, read_comparisons
 from composer.report.overlaps import refuse_leaks
 

@@ -20,7 +20,7 @@ from composer.data.samples.backbones import default_cache
 from composer.device.bundle import Bundle
 from composer.engine.planning.backbones import backbone_folder
 from composer.errors import BundleError, MissingExtraError
-from composer.recipe.schema import Backbone
+from composer.recipe.grammar.backbones import Backbone
 
 if TYPE_CHECKING:
     from composer.model.predictor import Predictor

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import overload
 
 from composer.api.showing import table_html
-from composer.recipe.stages import Evaluate
+from composer.recipe.expansion.stages import Evaluate
 from composer.report.layout import count, table_lines
 from composer.report.shares import ShareRow, members_of, share_values
 from composer.report.tables import Scored

@@ -11,7 +11,7 @@ from composer.bundle.reader import open_bundle
 from composer.bundle.writer import place_bundle
 from composer.engine.commands.bundles import stored_bundle
 from composer.engine.commands.single import evaluate_stage, whole_data
-from composer.recipe.stages import Evaluate
+from composer.recipe.expansion.stages import Evaluate
 from composer.train.results import read_scores
 
 

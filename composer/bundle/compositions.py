@@ -20,8 +20,8 @@ from composer.bundle.shapes import (
     read_shape,
 )
 from composer.errors import BundleError, ComposerError, did_you_mean
-from composer.recipe.combining import ill_combined
-from composer.recipe.composition import (
+from composer.recipe.checking.combining import ill_combined
+from composer.recipe.grammar.composition import (
     LANGUAGE,
     Composition,
     Gate,
@@ -29,7 +29,7 @@ from composer.recipe.composition import (
     mixers_of,
     parse_composition,
 )
-from composer.recipe.invertible import is_invertible, misplaced
+from composer.recipe.grammar.invertible import is_invertible, misplaced
 
 
 def composition_faults(composition: CompositionRecord, manifest: Manifest) -> Iterator[str]:

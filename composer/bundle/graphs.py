@@ -44,8 +44,8 @@ from pydantic import Field
 
 from composer.bundle.layout import MIDDLE_LAYERS
 from composer.bundle.records import Record
-from composer.recipe.adapters import Form, NonLinearity, Placement, sub_layers
-from composer.recipe.schema import GraphPrecision
+from composer.recipe.grammar.adapters import Form, NonLinearity, Placement, sub_layers
+from composer.recipe.grammar.bundles import GraphPrecision
 
 Length = Annotated[int, Field(ge=1, le=2**20)]
 Dimensions = tuple[int | str, ...]  # a length, or the name of one that varies

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import cast, get_args
 
 from composer.errors import BundleError
-from composer.recipe.adapters import NonLinearity
+from composer.recipe.grammar.adapters import NonLinearity
 
 DENSE = "dense"  # the tensor that only a head of two layers has
 

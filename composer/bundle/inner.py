@@ -13,8 +13,8 @@
 from collections.abc import Iterator, Mapping
 
 from composer.bundle.header import TensorType
-from composer.recipe.adapters import BitFit, Lora, Prefix, Prompt
-from composer.recipe.inner import MATRICES, Inner, kept_layers, matrix_shapes
+from composer.recipe.grammar.adapters import BitFit, Lora, Prefix, Prompt
+from composer.recipe.sizes.inner import MATRICES, Inner, kept_layers, matrix_shapes
 
 Tensors = Iterator[tuple[str, tuple[int, ...]]]  # name, lengths
 

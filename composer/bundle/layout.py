@@ -41,7 +41,7 @@ from typing import Literal, NamedTuple
 from composer.bundle.header import TensorType
 from composer.bundle.sparse import KEPT, MASK
 from composer.errors import did_you_mean
-from composer.recipe.invertible import halves
+from composer.recipe.grammar.invertible import halves
 
 Kind = Literal[
     "bottleneck",

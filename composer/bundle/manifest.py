@@ -39,7 +39,7 @@ from composer.bundle.records import (
     Sha256,
 )
 from composer.errors import BundleError
-from composer.recipe.block import LanguageTag
+from composer.recipe.grammar.block import LanguageTag
 
 FORMAT = 3
 MANIFEST = "manifest.json"

@@ -14,8 +14,8 @@ from composer.bundle.manifest import Manifest
 from composer.bundle.records import CompositionRecord
 from composer.bundle.shapes import read_shape
 from composer.bundle.slots import Member, fill_slots
-from composer.recipe.composition import parse_composition
-from composer.recipe.fit import bottleneck_width
+from composer.recipe.grammar.composition import parse_composition
+from composer.recipe.sizes.fit import bottleneck_width
 
 _RANKS = ("rows", "lower_units", "upper_units", "members", "classes")
 

@@ -38,7 +38,7 @@ from composer.bundle.source import FolderSource, Source, chunks, read_file
 from composer.bundle.sparse import unpacked
 from composer.bundle.tensors import parse_tensors
 from composer.errors import BundleError, did_you_mean
-from composer.recipe.sparsity import sparsity_of
+from composer.recipe.sizes.sparsity import sparsity_of
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TENSOR = re.compile("[!-~]{1,256}")  # as in a safetensors header

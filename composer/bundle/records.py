@@ -7,9 +7,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from composer.bundle.header import TensorType
 from composer.bundle.layout import Kind
-from composer.recipe.block import LanguageTag
-from composer.recipe.meaning import class_count
-from composer.recipe.schema import GraphPrecision, Score, Split, TaskType
+from composer.recipe.grammar.block import LanguageTag
+from composer.recipe.grammar.bundles import GraphPrecision
+from composer.recipe.grammar.data import Split
+from composer.recipe.grammar.meaning import class_count
+from composer.recipe.grammar.tasks import Score, TaskType
 
 FILE_LIMIT = 2**31  # bytes
 

@@ -18,7 +18,7 @@ from composer.bundle.header import TensorType
 from composer.bundle.inner import inner_tensors, stored_width
 from composer.bundle.sparse import dense_types, kept_weights
 from composer.errors import BundleError, ComposerError
-from composer.recipe.adapters import (
+from composer.recipe.grammar.adapters import (
     AdaMix,
     AdapterShape,
     BottleneckAdapter,
@@ -27,7 +27,7 @@ from composer.recipe.adapters import (
     joint_placement,
     sub_layers,
 )
-from composer.recipe.composition import (
+from composer.recipe.grammar.composition import (
     NONE,
     Composition,
     Fuse,
@@ -35,10 +35,10 @@ from composer.recipe.composition import (
     mixers_of,
     walk,
 )
-from composer.recipe.fit import bottleneck_width
-from composer.recipe.inner import Inner
-from composer.recipe.invertible import coupling_matrices
-from composer.recipe.sparsity import dropped_weights, is_masked
+from composer.recipe.grammar.invertible import coupling_matrices
+from composer.recipe.sizes.fit import bottleneck_width
+from composer.recipe.sizes.inner import Inner
+from composer.recipe.sizes.sparsity import dropped_weights, is_masked
 
 Shape = BottleneckAdapter | MAdapter
 AnyShape = Shape | Inner | Full

@@ -18,9 +18,9 @@ from composer.bundle.heads import head_non_linearity
 from composer.bundle.records import CompositionRecord, Role
 from composer.bundle.shapes import AnyShape, Shape, read_shape
 from composer.errors import BundleError
-from composer.recipe.adapters import MAdapter, NonLinearity
-from composer.recipe.combining import refusal
-from composer.recipe.composition import (
+from composer.recipe.checking.combining import refusal
+from composer.recipe.grammar.adapters import MAdapter, NonLinearity
+from composer.recipe.grammar.composition import (
     NONE,
     Average,
     Composition,
@@ -30,7 +30,7 @@ from composer.recipe.composition import (
     parse_composition,
     stacked_parts,
 )
-from composer.recipe.invertible import first_adapter, misplaced
+from composer.recipe.grammar.invertible import first_adapter, misplaced
 
 
 @dataclass(frozen=True, kw_only=True)

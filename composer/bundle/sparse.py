@@ -5,7 +5,8 @@
     3.output.down.mask   U8[6144]        a bit a weight, row by row, the lowest of a byte first
 
 A weight whose bit is 0 is masked: it is 0, and was while it was trained. Bits past the last
-weight are 0. Which matrices of an adapter are stored so is said in `composer.recipe.sparsity`.
+weight are 0. Which matrices of an adapter are stored so is said in
+`composer.recipe.sizes.sparsity`.
 """
 
 import math
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from composer.bundle.header import TensorType
 from composer.errors import ComposerError
-from composer.recipe.sparsity import is_masked
+from composer.recipe.sizes.sparsity import is_masked
 
 KEPT, MASK = ".kept", ".mask"
 DENSE_LIMIT = 2**30  # bytes that one part may take when it is unpacked

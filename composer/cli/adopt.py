@@ -45,7 +45,7 @@ def command(
     """
     from composer.engine.planning.wanted import wanted_of
     from composer.engine.storage.store import open_store
-    from composer.recipe.reader import read_recipe
+    from composer.recipe.reading.reader import read_recipe
 
     wanted = wanted_of(read_recipe(recipe, profile=profile, changes=changes))
     done = _adopt(wanted, open_store(store_folder), stage, folder, recipe=recipe)

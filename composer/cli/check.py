@@ -26,8 +26,8 @@ def command(recipe: Path, profile: str | None, changes: tuple[str, ...], as_json
     from composer.data.samples.backbones import default_cache
     from composer.engine.planning.ready import check_ready
     from composer.engine.planning.wanted import wanted_of
-    from composer.recipe.advice import warnings
-    from composer.recipe.reader import read_recipe
+    from composer.recipe.checking.advice import warnings
+    from composer.recipe.reading.reader import read_recipe
 
     loaded = read_recipe(recipe, profile=profile, changes=changes)
     found = warnings(loaded.recipe, loaded.place)

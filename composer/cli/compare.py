@@ -49,7 +49,7 @@ def command(
     from composer.engine.planning.plan import make_plan
     from composer.engine.planning.wanted import wanted_of
     from composer.engine.storage.store import open_store
-    from composer.recipe.reader import read_recipe
+    from composer.recipe.reading.reader import read_recipe
     from composer.report.comparison import read_comparisons
     from composer.report.comparison_tables import WRITERS, comparison_values
     from composer.report.pictures import draw_comparisons

@@ -19,7 +19,7 @@ import click
 from composer.errors import ComposerError
 
 if TYPE_CHECKING:
-    from composer.recipe.reader import LoadedRecipe
+    from composer.recipe.reading.reader import LoadedRecipe
 
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
@@ -34,7 +34,7 @@ def of_recipe(names: Callable[["LoadedRecipe"], Iterable[str]]) -> Complete:
     """Offer names that a recipe holds, of the recipe that was typed before."""
 
     def complete(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
-        from composer.recipe.reader import read_recipe
+        from composer.recipe.reading.reader import read_recipe
 
         path = _place(context, "recipe")
         if path is None or not path.is_file():
@@ -59,7 +59,7 @@ def compositions(context: click.Context, _: click.Parameter, typed: str) -> list
 
 
 def _stage_names(loaded: "LoadedRecipe") -> Iterable[str]:
-    from composer.recipe.expand import expand
+    from composer.recipe.expansion.expand import expand
 
     return [stage.name for stage in expand(loaded.recipe)]
 

@@ -31,7 +31,7 @@ def command(
     """
     from composer.engine.looking.datalook import look_at_data
     from composer.errors import DataError
-    from composer.recipe.reader import read_recipe
+    from composer.recipe.reading.reader import read_recipe
     from composer.report.datalook import look_lines, look_values
 
     loaded = read_recipe(recipe, profile=profile, changes=changes)

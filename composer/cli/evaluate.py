@@ -40,7 +40,7 @@ def command(**given: Any) -> None:
       composer evaluate intent --data test.csv --text utterance --label intent
     """
     from composer.engine.commands.single import evaluate_stage, whole_data
-    from composer.recipe.stages import Evaluate
+    from composer.recipe.expansion.stages import Evaluate
     from composer.report.shares import ShareRow, members_of, share_lines
     from composer.train.results import read_scores
 

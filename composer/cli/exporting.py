@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from composer.engine.commands.parts import StoredPart, StoredRecipe
     from composer.engine.commands.single import Command
     from composer.model.backbone import Backbone
-    from composer.recipe.composition import Composition
+    from composer.recipe.grammar.composition import Composition
     from composer.train.importing import Format
 
 _OF_BUNDLES = {"precision": None, "part_precision": "float32"}
@@ -32,7 +32,7 @@ def export_foreign(command: "Command", given: Mapping[str, Any]) -> list[str]:
     """
     from composer.bundle.publish import unfinished_folder
     from composer.engine.commands.parts import StoredRecipe
-    from composer.recipe.stages import TrainComposition
+    from composer.recipe.expansion.stages import TrainComposition
     from composer.train.rewriting import write_composition, write_part
 
     target, format = _target(given), given["format_"]
@@ -64,7 +64,7 @@ def _backbone(made: "StoredRecipe") -> "tuple[Backbone, str]":
     from composer.data.samples.backbones import default_cache
     from composer.engine.planning.backbones import backbone_folder
     from composer.model.backbone import open_backbone
-    from composer.recipe.schema import FolderBackbone
+    from composer.recipe.grammar.backbones import FolderBackbone
 
     block = made.backbone()
     folder = backbone_folder(block, folder=made.folder, cache=default_cache())
@@ -105,8 +105,8 @@ def _bound(
     made: "StoredRecipe", part: "StoredPart", given: Mapping[str, Any], format: "Format"
 ) -> tuple["Composition", dict[str, Path]]:
     """Give a composition with its language put in, and the folder of each adapter in it."""
-    from composer.recipe.composition import adapter_names, bind, holds_language
-    from composer.recipe.stages import TrainComposition
+    from composer.recipe.expansion.stages import TrainComposition
+    from composer.recipe.grammar.composition import adapter_names, bind, holds_language
 
     stage = part.stage
     if format == "peft" or not isinstance(stage, TrainComposition):

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from composer.model.backbone import Backbone
     from composer.model.interchange.foreignheads import ForeignHead
     from composer.model.interchange.hubfusions import ForeignSetup
-    from composer.recipe.adapters import AdapterShape
-    from composer.recipe.schema import Backbone as Block
-    from composer.recipe.schema import TaskType
+    from composer.recipe.grammar.adapters import AdapterShape
+    from composer.recipe.grammar.backbones import Backbone as Block
+    from composer.recipe.grammar.tasks import TaskType
     from composer.train.importing import Format, HeadWishes, ImportedPart
 
 
@@ -165,7 +165,7 @@ class _Importing:
             stored_member,
         )
         from composer.model.files import read_adapter
-        from composer.recipe.composition import Fuse, Stack
+        from composer.recipe.grammar.composition import Fuse, Stack
         from composer.train.importing import read_fusion_part
 
         name = check_new_name(self.given["name"] or path.resolve().name, language=False)
@@ -212,7 +212,7 @@ class _Importing:
         return made
 
     def _type(self) -> "TaskType":
-        from composer.recipe.meaning import SCORES
+        from composer.recipe.grammar.meaning import SCORES
 
         wanted = self.given["type_"]
         if wanted not in SCORES:

@@ -51,7 +51,7 @@ def command(file: Path, force: bool, **given: Any) -> None:
     from composer.cli.texts import print_warnings
     from composer.data.samples.backbones import default_cache
     from composer.engine.commands.starting import write_checked
-    from composer.recipe.starter import Starter
+    from composer.recipe.grammar.starter import Starter
 
     _refuse_to_replace(file, force)  # before anything is asked
     answers = _answers(given)

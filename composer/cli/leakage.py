@@ -32,7 +32,7 @@ def command(
     from composer.engine.running.leakage import find_overlaps
     from composer.engine.storage.store import open_store
     from composer.errors import DataError
-    from composer.recipe.reader import read_recipe
+    from composer.recipe.reading.reader import read_recipe
     from composer.report.overlaps import overlap_lines, refused
 
     loaded = read_recipe(recipe, profile=profile, changes=changes)

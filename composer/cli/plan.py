@@ -42,8 +42,8 @@ def command(
     from composer.engine.planning.plan import make_plan
     from composer.engine.planning.wanted import wanted_of
     from composer.engine.storage.store import open_store
-    from composer.recipe.advice import warnings
-    from composer.recipe.reader import read_recipe
+    from composer.recipe.checking.advice import warnings
+    from composer.recipe.reading.reader import read_recipe
     from composer.report.graph import mermaid_lines
     from composer.report.planned import plan_lines, plan_values
 

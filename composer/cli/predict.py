@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from composer.bundle.reader import OpenedBundle
     from composer.data.examples import Example
     from composer.data.predictions import Prediction
-    from composer.recipe.schema import TaskType
+    from composer.recipe.grammar.tasks import TaskType
 
 
 def asking_options(function: Callable[..., Any]) -> Callable[..., Any]:

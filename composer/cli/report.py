@@ -40,7 +40,7 @@ def command(
     from composer.bundle.files import write_bytes
     from composer.engine.storage.store import open_store
     from composer.errors import Fault, RecipeError
-    from composer.recipe.reader import read_recipe
+    from composer.recipe.reading.reader import read_recipe
     from composer.report.layout import number_of, size
     from composer.report.page.page import make_page
 

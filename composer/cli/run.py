@@ -100,8 +100,8 @@ def command(
     from composer.cli.progress import ProgressView
     from composer.engine.planning.lock import lock_path
     from composer.engine.storage.store import open_store
-    from composer.recipe.advice import warnings
-    from composer.recipe.reader import read_recipe
+    from composer.recipe.checking.advice import warnings
+    from composer.recipe.reading.reader import read_recipe
     from composer.report.tables import report_lines, report_values
 
     loaded = read_recipe(recipe, profile=profile, changes=changes)

@@ -18,6 +18,6 @@ def command(part: bool) -> None:
       composer schema > recipe.schema.json
       composer schema --part > part.schema.json
     """
-    from composer.recipe.editors import recipe_schema
+    from composer.recipe.grammar.editors import recipe_schema
 
     print_json(recipe_schema(part=part))

@@ -41,7 +41,7 @@ def command(
     from composer.engine.planning.plan import make_plan
     from composer.engine.planning.wanted import wanted_of
     from composer.engine.storage.store import open_store
-    from composer.recipe.reader import read_recipe
+    from composer.recipe.reading.reader import read_recipe
     from composer.report.layout import age, number_of
 
     loaded = read_recipe(recipe, profile=profile, changes=changes)

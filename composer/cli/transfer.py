@@ -77,7 +77,7 @@ def command(
     from composer.engine.planning.plan import make_plan
     from composer.engine.planning.wanted import wanted_of
     from composer.engine.storage.store import open_store
-    from composer.recipe.reader import read_recipe
+    from composer.recipe.reading.reader import read_recipe
     from composer.report.evaluated import read_evaluated
     from composer.report.heat_map import draw_heat_map
     from composer.report.transfer import make_tables

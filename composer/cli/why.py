@@ -36,7 +36,7 @@ def command(
     from composer.engine.planning.reasons import Reason
     from composer.engine.planning.wanted import wanted_of
     from composer.engine.storage.store import open_store
-    from composer.recipe.reader import read_recipe
+    from composer.recipe.reading.reader import read_recipe
     from composer.report.causes import why_lines, why_values
 
     loaded = read_recipe(recipe, profile=profile, changes=changes)

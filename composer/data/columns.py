@@ -21,7 +21,8 @@ from composer.data.examples import Example, Span
 from composer.data.faults import FaultList
 from composer.data.rows import Number, Row, Table, parse_json
 from composer.data.texts import finite_number, label_fault, named, shortened, text_fault
-from composer.recipe.schema import Columns, TaskType
+from composer.recipe.grammar.data import Columns
+from composer.recipe.grammar.tasks import TaskType
 
 SEPARATOR = "|"  # of labels, where a cell is text
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from composer.data.faults import FaultList
 from composer.data.paths import DataFile, source_files
 from composer.errors import DataError, Fault
-from composer.recipe.schema import DataSource, FileData, HubData, SampleData, Split
+from composer.recipe.grammar.data import DataSource, FileData, HubData, SampleData, Split
 
 READING_VERSION = 1  # raise it when the same bytes are read or split another way
 

@@ -14,7 +14,7 @@ from pathlib import Path, PureWindowsPath
 
 from composer.data.faults import FaultList
 from composer.errors import DataError, Fault
-from composer.recipe.schema import FileData, Split, SplitPaths
+from composer.recipe.grammar.data import FileData, Split, SplitPaths
 
 ENDINGS = (".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".tsv", ".txt")
 

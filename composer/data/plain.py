@@ -22,7 +22,7 @@ from composer.data.splits import HELD_OUT, held_out, split_of
 from composer.data.tasks import check_examples
 from composer.data.texts import MAX_CHARACTERS, broken_byte, text_fault
 from composer.errors import DataError, Fault
-from composer.recipe.schema import DataSource, FileData, Split
+from composer.recipe.grammar.data import DataSource, FileData, Split
 
 FEW = 1000  # different sentences: with more, no split is empty (0.9^1000 is 10^-46)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from composer.data.bio import spans_of_tags
 from composer.data.encode import Encoded
 from composer.data.examples import Example, Span
-from composer.recipe.schema import TaskType
+from composer.recipe.grammar.tasks import TaskType
 
 Value = str | float | tuple[str, ...] | tuple[Span, ...]
 

@@ -27,7 +27,7 @@ from composer.data.rows import Row, Table, read_rows
 from composer.data.splits import HELD_OUT, held_out
 from composer.data.views import one_label
 from composer.errors import DataError, Fault, MissingExtraError
-from composer.recipe.schema import (
+from composer.recipe.grammar.data import (
     Columns,
     DataSource,
     FileData,
@@ -35,8 +35,8 @@ from composer.recipe.schema import (
     HubSplits,
     SampleData,
     Split,
-    TaskType,
 )
+from composer.recipe.grammar.tasks import TaskType
 
 Part = Callable[[], list[Example]]
 Library = Any  # the module `datasets`, which has no type information

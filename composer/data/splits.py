@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from composer.data.examples import Example
-from composer.recipe.schema import Split
+from composer.recipe.grammar.data import Split
 
 HELD_OUT: Mapping[Split, float] = {"test": 0.1, "validation": 0.1}
 FEW = 20

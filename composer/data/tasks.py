@@ -16,7 +16,8 @@ from composer.data.examples import Example, Label, Span
 from composer.data.faults import FaultList
 from composer.data.splits import labels_of
 from composer.data.texts import label_fault, looks, shortened, text_fault
-from composer.recipe.schema import Split, TaskType
+from composer.recipe.grammar.data import Split
+from composer.recipe.grammar.tasks import TaskType
 
 _logger = logging.getLogger(__name__)
 _COMPARED = 20_000  # labels, for near names: with ten thousand of them each takes a while

@@ -16,7 +16,7 @@ from dataclasses import replace
 from composer.data.examples import Example
 from composer.data.splits import labels_of
 from composer.errors import DataError, Fault, did_you_mean
-from composer.recipe.schema import Split
+from composer.recipe.grammar.data import Split
 
 YES, NO = "yes", "no"
 

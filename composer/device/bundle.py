@@ -35,8 +35,8 @@ from composer.device.static import filled_batch, filled_feeds
 from composer.device.structure import read_structure
 from composer.device.weights import check_weights, token_rows
 from composer.errors import BundleError, DataError, Fault, did_you_mean
-from composer.recipe.composition import adapter_names, parse_composition
-from composer.recipe.schema import GraphPrecision
+from composer.recipe.grammar.bundles import GraphPrecision
+from composer.recipe.grammar.composition import adapter_names, parse_composition
 
 BATCH_TOKENS = 2048  # padding included
 _TYPES = 2  # of tokens: the first and the second text of a pair

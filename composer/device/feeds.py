@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from composer.bundle.graphs import Signature, Slot, slot_sites
 from composer.bundle.shapes import Shape
 from composer.bundle.slots import Filling, Member
-from composer.recipe.adapters import NonLinearity
+from composer.recipe.grammar.adapters import NonLinearity
 
 Array = NDArray[np.floating]  # what is stored may be float16; what is fed is float32
 Tensors = Mapping[str, Array]

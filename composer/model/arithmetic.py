@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from composer.recipe.adapters import NonLinearity
+from composer.recipe.grammar.adapters import NonLinearity
 
 ACTIVATIONS: dict[NonLinearity, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,

@@ -27,7 +27,7 @@ from composer.model.folded import FoldedMixers
 from composer.model.methods.kinds import promised_tensors, stored_adapter
 from composer.model.parts import Adapter, Head
 from composer.model.predictor import Predictor
-from composer.recipe.composition import parse_composition
+from composer.recipe.grammar.composition import parse_composition
 
 
 def check_backbone(bundle: OpenedBundle, folder: Path, backbone: Backbone) -> None:

@@ -16,10 +16,10 @@ from composer.model.methods.changes import changes_of
 from composer.model.mixers import Kept, Mixers, TrainedMixers
 from composer.model.parts import Adapter, Head
 from composer.model.walk import Walk, Watch
-from composer.recipe.adapters import BottleneckShape
-from composer.recipe.combining import ill_combined
-from composer.recipe.composition import LANGUAGE, Composition, adapter_names, bind
-from composer.recipe.invertible import is_invertible, misplaced
+from composer.recipe.checking.combining import ill_combined
+from composer.recipe.grammar.adapters import BottleneckShape
+from composer.recipe.grammar.composition import LANGUAGE, Composition, adapter_names, bind
+from composer.recipe.grammar.invertible import is_invertible, misplaced
 
 
 class ComposedModel(nn.Module):

@@ -21,7 +21,7 @@ from composer.data.examples import Example
 from composer.data.predictions import Prediction, softmax
 from composer.model.adapters import Site
 from composer.model.predictor import Predictor
-from composer.recipe.composition import Fuse, Gate, mixers_of
+from composer.recipe.grammar.composition import Fuse, Gate, mixers_of
 
 Shares = tuple[tuple[float, ...], ...]  # of each token, of each member
 

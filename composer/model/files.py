@@ -28,10 +28,10 @@ from composer.errors import AdapterError
 from composer.model.backbone import Backbone
 from composer.model.methods.kinds import promised_tensors, stored_adapter
 from composer.model.parts import Adapter, Bottleneck, Head, Owned, Part
-from composer.recipe.adapters import AdapterShape, Full, NonLinearity, Placement, sub_layers
-from composer.recipe.meaning import class_count
-from composer.recipe.schema import TaskType
-from composer.recipe.sparsity import sparsity_of
+from composer.recipe.grammar.adapters import AdapterShape, Full, NonLinearity, Placement, sub_layers
+from composer.recipe.grammar.meaning import class_count
+from composer.recipe.grammar.tasks import TaskType
+from composer.recipe.sizes.sparsity import sparsity_of
 
 FORMAT = 1
 

@@ -24,7 +24,15 @@ from composer.model.arithmetic import Members, Mixing, Units, average, joined, s
 from composer.model.composed import ComposedModel
 from composer.model.mixers import TrainedMixers
 from composer.model.parts import Bottleneck
-from composer.recipe.composition import NONE, Average, Composition, Fuse, Gate, Stack, mixers_of
+from composer.recipe.grammar.composition import (
+    NONE,
+    Average,
+    Composition,
+    Fuse,
+    Gate,
+    Stack,
+    mixers_of,
+)
 
 
 class FoldedMixers:

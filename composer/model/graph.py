@@ -24,7 +24,7 @@ from composer.bundle.graphs import (
     with_lengths,
 )
 from composer.model.families import Encoder
-from composer.recipe.adapters import NonLinearity
+from composer.recipe.grammar.adapters import NonLinearity
 
 Attribute = int | float | str | Sequence[int]
 

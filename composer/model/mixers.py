@@ -10,7 +10,7 @@ from torch import Tensor
 from composer.model.adapters import Site
 from composer.model.arithmetic import Members, Mixing, fold_fusion, fold_gate
 from composer.model.parts import Adapter, Owned
-from composer.recipe.composition import Fuse, Gate
+from composer.recipe.grammar.composition import Fuse, Gate
 
 Made = TypeVar("Made")
 _State = tuple[Tensor, int, int]  # a weight, how often it was changed, and where it lies

@@ -26,7 +26,7 @@ from composer.errors import AdapterError
 from composer.model.adapters import Site
 from composer.model.arithmetic import ACTIVATIONS, Coupling, TwoLayers, sum_of
 from composer.model.initial import initial, normal
-from composer.recipe.adapters import (
+from composer.recipe.grammar.adapters import (
     AdapterShape,
     BottleneckShape,
     MAdapter,
@@ -34,8 +34,8 @@ from composer.recipe.adapters import (
     Placement,
     sub_layers,
 )
-from composer.recipe.fit import bottleneck_width
-from composer.recipe.invertible import coupling_matrices, halves
+from composer.recipe.grammar.invertible import coupling_matrices, halves
+from composer.recipe.sizes.fit import bottleneck_width
 
 
 class Part(nn.Module):

@@ -38,8 +38,8 @@ from composer.model.arithmetic import (
 )
 from composer.model.mixers import Kept, Mixers, norm_of
 from composer.model.parts import Adapter, Bottleneck
-from composer.recipe.adapters import BottleneckShape, sub_layers
-from composer.recipe.composition import (
+from composer.recipe.grammar.adapters import BottleneckShape, sub_layers
+from composer.recipe.grammar.composition import (
     NONE,
     Average,
     Composition,
@@ -50,7 +50,7 @@ from composer.recipe.composition import (
     mixers_of,
     stacked_parts,
 )
-from composer.recipe.invertible import first_adapter
+from composer.recipe.grammar.invertible import first_adapter
 
 Watch = Callable[[Site, int, Tensor], None]
 """Called with (site, number of the mixer, shares of (real tokens, members))."""

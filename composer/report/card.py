@@ -27,7 +27,7 @@ from composer.bundle.sizes import size_report
 from composer.engine.planning.record import Record, read_record, read_stage
 from composer.engine.storage.manifest import Manifest as StoredManifest
 from composer.errors import StoreError
-from composer.recipe.stages import TrainTask
+from composer.recipe.expansion.stages import TrainTask
 from composer.report.layout import count, number_of, size
 
 UNKNOWN = "unknown"

@@ -13,12 +13,13 @@ from pathlib import Path
 from composer.engine.planning.plan import Plan
 from composer.engine.running.events import RunResult
 from composer.engine.storage.store import Store
-from composer.recipe.adapters import AdapterShape
-from composer.recipe.comparing import Cell, cells
-from composer.recipe.fit import trainable_parameters
-from composer.recipe.schema import Recipe, Score
-from composer.recipe.stages import TrainTask
-from composer.recipe.trainings import task_settings
+from composer.recipe.expansion.comparing import Cell, cells
+from composer.recipe.expansion.stages import TrainTask
+from composer.recipe.expansion.trainings import task_settings
+from composer.recipe.grammar.adapters import AdapterShape
+from composer.recipe.grammar.schema import Recipe
+from composer.recipe.grammar.tasks import Score
+from composer.recipe.sizes.fit import trainable_parameters
 from composer.train.choosing import ChoiceFile, read_choice
 from composer.train.results import read_scores, read_training
 

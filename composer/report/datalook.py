@@ -15,7 +15,7 @@ from typing import Any
 from composer.data.inspecting.inspection import Inspection, PartFacts
 from composer.data.inspecting.parts import SPLITS
 from composer.engine.looking.datalook import DataLook
-from composer.recipe.schema import Split
+from composer.recipe.grammar.data import Split
 from composer.report.layout import count, number_of, table_lines
 
 LABELS = 20  # in the table; `--json` gives all

@@ -13,8 +13,8 @@ from composer.data.predictions import Value, value_of
 from composer.engine.planning.plan import Plan
 from composer.engine.storage.store import Store
 from composer.errors import Fault, RecipeError, did_you_mean
-from composer.recipe.schema import Score
-from composer.recipe.stages import Evaluate, TrainComposition, TrainTask
+from composer.recipe.expansion.stages import Evaluate, TrainComposition, TrainTask
+from composer.recipe.grammar.tasks import Score
 from composer.train.results import read_scores
 
 if TYPE_CHECKING:

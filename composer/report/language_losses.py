@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from composer.engine.planning.plan import Plan
 from composer.engine.running.events import RunResult
-from composer.recipe.languages import NO_ADAPTER
-from composer.recipe.stages import ScoreText, TrainHead
+from composer.recipe.expansion.languages import NO_ADAPTER
+from composer.recipe.expansion.stages import ScoreText, TrainHead
 from composer.report.layout import count, table_lines
 from composer.train.results import LossFile, read_loss
 

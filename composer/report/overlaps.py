@@ -10,8 +10,8 @@ from composer.engine.planning.plan import Plan
 from composer.engine.running.leakage import Overlap, find_overlaps, left_to_score
 from composer.engine.storage.store import Store
 from composer.errors import DataError, Fault, MissingExtraError
-from composer.recipe.reader import LoadedRecipe
-from composer.recipe.schema import Leakage
+from composer.recipe.grammar.schema import Leakage
+from composer.recipe.reading.reader import LoadedRecipe
 from composer.report.layout import count, table_lines
 
 

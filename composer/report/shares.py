@@ -7,7 +7,7 @@ few-shot             en        intent 0.61  domain 0.39
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from composer.recipe.composition import Composition, mixers_of
+from composer.recipe.grammar.composition import Composition, mixers_of
 from composer.report.layout import table_lines
 from composer.train.results import MeanShares
 
@@ -34,7 +34,7 @@ class ShareRow:
 def members_of(composition: Composition) -> Members:
     """List the members of each fusion or gate, in order.
 
-    >>> from composer.recipe.composition import parse_composition
+    >>> from composer.recipe.grammar.composition import parse_composition
     >>> members_of(parse_composition("de > fuse(intent, none)"))
     (('intent', 'none'),)
     """

@@ -14,7 +14,14 @@ from composer.bundle.source import FolderSource
 from composer.engine.planning.plan import Plan
 from composer.engine.running.events import RunResult
 from composer.engine.storage.store import StoredResult
-from composer.recipe.stages import Evaluate, Export, ScoreText, Stage, TrainComposition, TrainTask
+from composer.recipe.expansion.stages import (
+    Evaluate,
+    Export,
+    ScoreText,
+    Stage,
+    TrainComposition,
+    TrainTask,
+)
 from composer.report.comparison import Comparison
 from composer.report.comparison_tables import comparison_lines, comparison_values
 from composer.report.language_losses import loss_lines, loss_values, read_losses

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from composer.engine.planning.plan import Plan
 from composer.engine.running.events import RunResult
 from composer.engine.storage.store import StoredResult
-from composer.recipe.stages import Stage
+from composer.recipe.expansion.stages import Stage
 from composer.report.layout import count, number_of, size
 from composer.train.results import TrainingFile, read_training
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from composer.data.predictions import Value
 from composer.errors import Fault, RecipeError, did_you_mean
-from composer.recipe.schema import Score
-from composer.recipe.stages import WITHOUT_LANGUAGE
+from composer.recipe.expansion.stages import WITHOUT_LANGUAGE
+from composer.recipe.grammar.tasks import Score
 from composer.report.evaluated import Evaluated, data_digest, read_judged
 
 if TYPE_CHECKING:

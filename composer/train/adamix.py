@@ -14,7 +14,7 @@ from torch import Tensor
 
 from composer.data.bio import IGNORED
 from composer.model.methods.adamix import Experts, draw_routes
-from composer.recipe.schema import TaskType
+from composer.recipe.grammar.tasks import TaskType
 from composer.train.loop import Batch
 from composer.train.objective import task_loss
 

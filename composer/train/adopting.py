@@ -15,8 +15,14 @@ from composer.bundle.files import read_json
 from composer.errors import AdapterError, Fault, RecipeError
 from composer.model.backbone import Backbone, open_backbone
 from composer.model.files import HeadFile, read_adapter, read_head, read_owned
-from composer.recipe.adapters import AdapterShape, stored_shape
-from composer.recipe.stages import Stage, TaskSettings, TrainComposition, TrainLanguage, TrainTask
+from composer.recipe.expansion.stages import (
+    Stage,
+    TaskSettings,
+    TrainComposition,
+    TrainLanguage,
+    TrainTask,
+)
+from composer.recipe.grammar.adapters import AdapterShape, stored_shape
 from composer.train.results import read_training
 from composer.train.tasks import describe_owned
 

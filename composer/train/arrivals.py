@@ -30,7 +30,7 @@ from composer.model.adapters import Site
 from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel
 from composer.model.encoder import Arrived
-from composer.recipe.schema import Training
+from composer.recipe.grammar.training import Training
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel
 from composer.model.files import HeadFile, read_adapter, read_head, read_owned
 from composer.model.mixers import TrainedMixers
-from composer.recipe.composition import Composition
+from composer.recipe.grammar.composition import Composition
 
 
 def assemble(

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict
 
 from composer.bundle.files import read_json, write_json
 from composer.errors import StoreError
-from composer.recipe.schema import Score
-from composer.recipe.stages import Choose, Setting, TrainTask
+from composer.recipe.expansion.stages import Choose, Setting, TrainTask
+from composer.recipe.grammar.tasks import Score
 from composer.train.context import StageContext
 from composer.train.results import read_training
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from composer.bundle.fingerprint import Fingerprints
-from composer.recipe.schema import Backbone
+from composer.recipe.grammar.backbones import Backbone
 
 
 @dataclass(frozen=True, kw_only=True)

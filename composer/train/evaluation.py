@@ -19,9 +19,9 @@ from composer.data.predictions import Prediction, Value, plain_value
 from composer.model.adapters import Site
 from composer.model.composed import ComposedModel
 from composer.model.predictor import Predictor
-from composer.recipe.composition import mixers_of
-from composer.recipe.schema import TaskType
-from composer.recipe.stages import Evaluate
+from composer.recipe.expansion.stages import Evaluate
+from composer.recipe.grammar.composition import mixers_of
+from composer.recipe.grammar.tasks import TaskType
 from composer.train.assembly import assemble
 from composer.train.context import StageContext
 from composer.train.labelled import read_split, truncates, where

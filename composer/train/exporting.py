@@ -38,10 +38,10 @@ from composer.model.files import HeadFile, stored_arrays
 from composer.model.folded import fold
 from composer.model.predictor import Predictor
 from composer.model.trimming import read_trimmed
-from composer.recipe.adapters import AdaMix
-from composer.recipe.composition import adapter_names, mixers_of, print_composition
-from composer.recipe.schema import FolderBackbone, HubBackbone, SampleBackbone
-from composer.recipe.stages import BundledComposition, Export
+from composer.recipe.expansion.stages import BundledComposition, Export
+from composer.recipe.grammar.adapters import AdaMix
+from composer.recipe.grammar.backbones import FolderBackbone, HubBackbone, SampleBackbone
+from composer.recipe.grammar.composition import adapter_names, mixers_of, print_composition
 from composer.train.assembly import assemble
 from composer.train.context import StageContext
 from composer.train.graphs import DeviceGraphs, make_device_graphs, score_on_device

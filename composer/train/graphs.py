@@ -18,7 +18,8 @@ from composer.device.bundle import BATCH_TOKENS, Bundle
 from composer.model.backbone import Backbone
 from composer.model.families import read_encoder
 from composer.model.graph_files import make_graphs
-from composer.recipe.schema import GraphPrecision, Score, StaticShape
+from composer.recipe.grammar.bundles import GraphPrecision, StaticShape
+from composer.recipe.grammar.tasks import Score
 from composer.train.metrics import all_scores
 from composer.train.results import ScoresFile, read_scores
 

@@ -36,7 +36,7 @@ from composer.model.interchange.hubfusions import read_hub_fusion
 from composer.model.interchange.peft import read_peft, read_peft_head
 from composer.model.methods.kinds import stored_adapter
 from composer.model.parts import Head, Owned, Part
-from composer.recipe.adapters import AdapterShape, BottleneckShape, joint_placement
+from composer.recipe.grammar.adapters import AdapterShape, BottleneckShape, joint_placement
 from composer.train.results import TrainingFile
 
 Format = Literal["adapterhub", "peft"]

@@ -21,8 +21,10 @@ from composer.data.mixing import mixed_epoch
 from composer.data.sources import read_examples
 from composer.data.splits import labels_of
 from composer.data.tasks import check_examples, choose_examples, label_set
-from composer.recipe.schema import FileData, SampleData, Split, SplitPaths, TaskType, Training
-from composer.recipe.stages import DataUse, TaskSettings
+from composer.recipe.expansion.stages import DataUse, TaskSettings
+from composer.recipe.grammar.data import FileData, SampleData, Split, SplitPaths
+from composer.recipe.grammar.tasks import TaskType
+from composer.recipe.grammar.training import Training
 from composer.train.context import StageContext
 from composer.train.loop import Batch, Epoch
 

@@ -18,7 +18,7 @@ from composer.model.masked_head_files import read_masked_head
 from composer.model.masked_lm import MaskedHead, OutputLayer
 from composer.model.methods.kinds import new_adapter
 from composer.model.parts import Part
-from composer.recipe.stages import TrainLanguage
+from composer.recipe.expansion.stages import TrainLanguage
 from composer.train.context import StageContext
 from composer.train.loop import Batch, Job, train
 from composer.train.plain_text import LearntText, held_out_loss, read_text

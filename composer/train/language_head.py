@@ -13,8 +13,8 @@ from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel
 from composer.model.masked_head_files import own_masked_head, write_masked_head
 from composer.model.masked_lm import MaskedHead, new_masked_head
-from composer.recipe.composition import NONE
-from composer.recipe.stages import TrainHead
+from composer.recipe.expansion.stages import TrainHead
+from composer.recipe.grammar.composition import NONE
 from composer.train.checkpoint import Trained
 from composer.train.context import StageContext
 from composer.train.loop import Batch, Job, train

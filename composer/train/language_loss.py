@@ -12,8 +12,8 @@ from composer.model.composed import ComposedModel
 from composer.model.files import read_adapter
 from composer.model.masked_head_files import read_masked_head
 from composer.model.parts import Adapter
-from composer.recipe.composition import NONE, Composition
-from composer.recipe.stages import ScoreText
+from composer.recipe.expansion.stages import ScoreText
+from composer.recipe.grammar.composition import NONE, Composition
 from composer.train.context import StageContext
 from composer.train.loop import Batch
 from composer.train.plain_text import held_out_loss, read_split

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
 from composer.errors import StoppedError, TrainingError
-from composer.recipe.schema import Training
+from composer.recipe.grammar.training import Training
 from composer.train.checkpoint import Checkpoint, Trained, read_checkpoint, write_checkpoint
 from composer.train.context import Progress, StageContext
 from composer.train.processes import Processes

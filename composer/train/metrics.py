@@ -27,7 +27,7 @@ from sklearn import metrics
 
 from composer.data.examples import Span
 from composer.errors import TrainingError, did_you_mean
-from composer.recipe.schema import Score, TaskType
+from composer.recipe.grammar.tasks import Score, TaskType
 
 Values = (
     Sequence[str]

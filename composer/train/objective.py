@@ -5,7 +5,7 @@ from torch import Tensor
 
 from composer.data.bio import IGNORED
 from composer.model.parts import Owned
-from composer.recipe.schema import TaskType
+from composer.recipe.grammar.tasks import TaskType
 
 
 def task_loss(type: TaskType, logits: Tensor, labels: Tensor) -> Tensor:

@@ -34,8 +34,9 @@ from composer.data.tokens import (
 from composer.data.windows import WindowedPlan
 from composer.errors import BackboneError, DataError, StoreError
 from composer.model.backbone import Backbone
-from composer.recipe.schema import Split, Training
-from composer.recipe.stages import DataUse, Rows
+from composer.recipe.expansion.stages import DataUse, Rows
+from composer.recipe.grammar.data import Split
+from composer.recipe.grammar.training import Training
 from composer.train.context import StageContext
 from composer.train.labelled import truncates, where
 from composer.train.loop import Batch, Epoch

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from composer.recipe.schema import Score
+from composer.recipe.grammar.tasks import Score
 from composer.train.metrics import Values, score
 from composer.train.sums import Numbers, resampled_scores, right_ones
 

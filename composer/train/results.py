@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 from composer.bundle.files import read_json, write_json
 from composer.errors import StoreError
-from composer.recipe.schema import Score, Split
+from composer.recipe.grammar.data import Split
+from composer.recipe.grammar.tasks import Score
 
 
 class _Result(BaseModel):

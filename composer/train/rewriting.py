@@ -19,7 +19,7 @@ from composer.model.interchange.hub import write_hub_adapter, write_hub_head
 from composer.model.interchange.hubfusions import ForeignSetup, write_hub_fusion, write_setup
 from composer.model.interchange.peft import write_peft
 from composer.model.parts import Adapter, Part
-from composer.recipe.composition import Composition, Fuse, Stack, print_composition
+from composer.recipe.grammar.composition import Composition, Fuse, Stack, print_composition
 from composer.train.importing import Format
 
 

@@ -11,7 +11,7 @@ from accelerate import PartialState
 from composer.data.encode import Encoder
 from composer.errors import BackboneError
 from composer.model.backbone import Backbone, open_backbone
-from composer.recipe.schema import Training
+from composer.recipe.grammar.training import Training
 from composer.train.context import StageContext
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's numbers

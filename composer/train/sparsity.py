@@ -11,7 +11,7 @@ from torch import Tensor
 
 from composer.model.methods.sparsity import find_masks
 from composer.model.parts import Bottleneck, Part
-from composer.recipe.sparsity import is_masked, sparsity_of
+from composer.recipe.sizes.sparsity import is_masked, sparsity_of
 from composer.train.loop import Batch, Decide, Epoch
 
 SCORED_BATCHES = 16  # of the first epoch, or as many as it has

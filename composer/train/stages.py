@@ -10,7 +10,7 @@ exception, since its names are what a device asks for; they are part of its key.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from composer.recipe.stages import (
+from composer.recipe.expansion.stages import (
     Choose,
     Evaluate,
     Export,

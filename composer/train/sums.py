@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from composer.recipe.schema import Score
+from composer.recipe.grammar.tasks import Score
 from composer.train.metrics import Values
 
 Numbers = NDArray[np.float64]

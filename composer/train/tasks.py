@@ -28,8 +28,14 @@ from composer.model.methods.kinds import new_adapter
 from composer.model.mixers import TrainedMixers
 from composer.model.parts import Adapter, Head, Part, new_head, new_owned
 from composer.model.predictor import Predictor
-from composer.recipe.adapters import BottleneckShape, Placement, joint_placement, trains_norm
-from composer.recipe.composition import (
+from composer.recipe.expansion.stages import DataUse, TaskSettings, TrainComposition, TrainTask
+from composer.recipe.grammar.adapters import (
+    BottleneckShape,
+    Placement,
+    joint_placement,
+    trains_norm,
+)
+from composer.recipe.grammar.composition import (
     LANGUAGE,
     Composition,
     Fuse,
@@ -37,9 +43,8 @@ from composer.recipe.composition import (
     holds_language,
     mixers_of,
 )
-from composer.recipe.meaning import class_count
-from composer.recipe.schema import Training
-from composer.recipe.stages import DataUse, TaskSettings, TrainComposition, TrainTask
+from composer.recipe.grammar.meaning import class_count
+from composer.recipe.grammar.training import Training
 from composer.train.adamix import routed_loss
 from composer.train.arrivals import Arrivals, arrivals_of
 from composer.train.checkpoint import Trained

@@ -18,8 +18,8 @@ from composer.data.sources import read_examples
 from composer.data.tokenizer import read_tokenizer
 from composer.model.screening import screen_folder
 from composer.model.trimming import Trimmed, rows_in_use, trim_folder, write_trimmed
-from composer.recipe.schema import Split
-from composer.recipe.stages import DataUse, Export
+from composer.recipe.expansion.stages import DataUse, Export
+from composer.recipe.grammar.data import Split
 from composer.train.context import StageContext
 from composer.train.labelled import Where, where
 

@@ -211,7 +211,7 @@ def test_ctrl_c_before_anything_is_begun_ends_without_a_traceback(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("composer.recipe.reader.read_recipe", interrupted)
+    monkeypatch.setattr("composer.recipe.reading.reader.read_recipe", interrupted)
     outcome = composer(fresh, "plan", "home.yaml")
     assert outcome.status == 130
     assert outcome.err.strip() == "composer: stopped; run the same command again to go on"

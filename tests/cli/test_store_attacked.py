@@ -15,7 +15,7 @@ from composer.engine.running.events import RunOptions
 from composer.engine.running.run import run_stages
 from composer.engine.storage.store import Store
 from composer.errors import BackboneError, DataError
-from composer.recipe.reader import read_recipe
+from composer.recipe.reading.reader import read_recipe
 from tests.cli.projects import COMMANDS, STAGES, STORE, well
 from tests.cli.terminal import composer, published
 from tests.engine.disks import small_disk

@@ -7,8 +7,8 @@ import pytest
 
 from composer.engine.planning.backbones import backbone_facts
 from composer.errors import RecipeError
-from composer.recipe.reader import read_recipe
-from composer.recipe.schema import FolderBackbone
+from composer.recipe.grammar.backbones import FolderBackbone
+from composer.recipe.reading.reader import read_recipe
 from tests.cli.terminal import composer
 from tests.tiny import write_tiny_backbone
 

@@ -8,7 +8,8 @@ import pytest
 from composer.data.examples import Example
 from composer.data.sources import read_examples
 from composer.errors import DataError
-from composer.recipe.schema import Columns, FileData, Split, SplitPaths, TaskType
+from composer.recipe.grammar.data import Columns, FileData, Split, SplitPaths
+from composer.recipe.grammar.tasks import TaskType
 
 
 def write(folder: Path, name: str, content: str | bytes) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from composer.data.digest import data_digest
 from composer.errors import DataError
-from composer.recipe.schema import DataSource, FileData, HubData, SampleData, SplitPaths
+from composer.recipe.grammar.data import DataSource, FileData, HubData, SampleData, SplitPaths
 from tests.data.files import write
 
 COMMIT = "0123456789" * 4
@@ -130,7 +130,7 @@ SOURCES: list[DataSource] = [
 def test_digests_import_nothing_heavy(folder: Path, source: DataSource):
     code = (
         "import sys; from pathlib import Path; from composer.data.digest import data_digest\n"
-        "from pydantic import TypeAdapter; from composer.recipe.schema import DataSource\n"
+        "from pydantic import TypeAdapter; from composer.recipe.grammar.data import DataSource\n"
         f"source = TypeAdapter(DataSource).validate_json({source.model_dump_json()!r})\n"
         f"data_digest(source, languages=('en', 'de'), folder=Path({str(folder)!r}))\n"
         "heavy = {'torch', 'datasets', 'transformers', 'hassil', 'pandas', 'sklearn', 'numpy'}\n"

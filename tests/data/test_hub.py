@@ -6,13 +6,8 @@ import pytest
 from composer.data.examples import Example
 from composer.data.sources import read_examples
 from composer.errors import DataError
-from composer.recipe.schema import (
-    Columns,
-    HubData,
-    HubSplits,
-    Split,
-    TaskType,
-)
+from composer.recipe.grammar.data import Columns, HubData, HubSplits, Split
+from composer.recipe.grammar.tasks import TaskType
 from tests.data.files import found
 
 COMMIT = "0123456789" * 4

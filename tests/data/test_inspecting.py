@@ -19,7 +19,7 @@ from composer.data.inspecting.repeats import (
 )
 from composer.data.inspecting.scripts import expected_script, script_of, script_warnings
 from composer.errors import Fault
-from composer.recipe.schema import Split
+from composer.recipe.grammar.data import Split
 from tests.tiny import tiny_tokenizer
 
 Row = str | tuple[str, Label]

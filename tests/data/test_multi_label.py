@@ -11,7 +11,8 @@ from composer.data.predictions import plain_value, read_logits, value_of
 from composer.data.sources import read_examples
 from composer.data.tasks import check_examples, choose_examples, label_set
 from composer.errors import DataError
-from composer.recipe.schema import FileData, SampleData, Split, TaskType
+from composer.recipe.grammar.data import FileData, SampleData, Split
+from composer.recipe.grammar.tasks import TaskType
 from tests.data.files import faults_of, read, write, write_parquet
 
 SEVERAL: TaskType = "multi-label-classification"

@@ -4,7 +4,7 @@ import pytest
 
 from composer.data.paths import find_file, source_files
 from composer.errors import DataError
-from composer.recipe.schema import FileData, SplitPaths
+from composer.recipe.grammar.data import FileData, SplitPaths
 from tests.data.files import write
 
 

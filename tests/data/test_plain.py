@@ -9,7 +9,7 @@ from composer.data import plain
 from composer.data.plain import read_sentences
 from composer.data.sources import read_examples
 from composer.errors import DataError
-from composer.recipe.schema import Columns, FileData, Split, SplitPaths
+from composer.recipe.grammar.data import Columns, FileData, Split, SplitPaths
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 

@@ -17,7 +17,8 @@ from composer.data.encode import Encoder
 from composer.data.examples import Example, Span
 from composer.data.tasks import check_examples, label_set
 from composer.errors import DataError
-from composer.recipe.schema import FileData, TaskType
+from composer.recipe.grammar.data import FileData
+from composer.recipe.grammar.tasks import TaskType
 from tests.data.files import faults_of, found, read, write, write_parquet
 from tests.data.tokens import unigram, word_piece
 

@@ -6,12 +6,7 @@ import pytest
 
 from composer.data.sources import read_examples
 from composer.errors import DataError
-from composer.recipe.schema import (
-    FileData,
-    SampleData,
-    Split,
-    SplitPaths,
-)
+from composer.recipe.grammar.data import FileData, SampleData, Split, SplitPaths
 from tests.data.files import write, write_parquet
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from composer.data.examples import Example
 from composer.data.splits import held_out, split_of
-from composer.recipe.schema import Split
+from composer.recipe.grammar.data import Split
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from composer.data.examples import Example, Span
 from composer.data.tasks import check_examples, choose_examples, label_set
 from composer.errors import DataError
-from composer.recipe.schema import Split, TaskType
+from composer.recipe.grammar.data import Split
+from composer.recipe.grammar.tasks import TaskType
 
 LABELS = ("HassTurnOff", "HassTurnOn", "name")
 

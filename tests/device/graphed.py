@@ -9,7 +9,7 @@ from composer.bundle.records import ScoreRecord, SelfTest
 from composer.bundle.writer import NewGraphs, NewPart, write_bundle
 from composer.device.bundle import Bundle
 from composer.model.backbone import open_backbone
-from composer.recipe.schema import GraphPrecision
+from composer.recipe.grammar.bundles import GraphPrecision
 from composer.train.graphs import make_device_graphs
 from tests.model.bundles import write_tiny_bundle
 

@@ -18,9 +18,9 @@ from composer.device.bundle import Bundle
 from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel, TrainedMixers
 from composer.model.folded import fold
-from composer.recipe.adapters import NonLinearity
-from composer.recipe.composition import adapter_names, parse_composition
-from composer.recipe.schema import GraphPrecision, StaticShape
+from composer.recipe.grammar.adapters import NonLinearity
+from composer.recipe.grammar.bundles import GraphPrecision, StaticShape
+from composer.recipe.grammar.composition import adapter_names, parse_composition
 from composer.train.graphs import make_device_graphs
 from tests.bundle.content import change_manifest
 from tests.model.bundles import arrays

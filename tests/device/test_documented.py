@@ -8,7 +8,7 @@ import pytest
 from composer.bundle.graphs import TOKEN_INPUTS, Signature, Slot, adapter_inputs
 from composer.bundle.writer import pack_bundle
 from composer.model.backbone import Backbone
-from composer.recipe.reader import read_recipe
+from composer.recipe.reading.reader import read_recipe
 from tests.device.homes import Task, write_home
 
 PAGE = Path(__file__).parents[2] / "docs" / "device.md"

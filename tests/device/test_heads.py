@@ -20,7 +20,7 @@ from composer.device.unpacking import unpack_bundle
 from composer.errors import BundleError
 from composer.model.backbone import Backbone
 from composer.model.bundled import open_composition
-from composer.recipe.schema import StaticShape
+from composer.recipe.grammar.bundles import StaticShape
 from tests.bundle.content import change_manifest
 from tests.device.homes import Task, write_home
 from tests.device.test_bundle import bits, far, logits_of

@@ -13,7 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from composer.recipe.reader import read_recipe
+from composer.recipe.reading.reader import read_recipe
 from tests.documentation.blocks import ROOT, SHELLS, Block, blocks_of, name_of
 from tests.documentation.warm_shell import Session, WarmShell
 

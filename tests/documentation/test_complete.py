@@ -7,8 +7,8 @@ from typing import Any
 import click
 import pytest
 
-from composer.recipe.editors import block_texts, block_types
-from composer.recipe.schema import Recipe
+from composer.recipe.grammar.editors import block_texts, block_types
+from composer.recipe.grammar.schema import Recipe
 from tests.documentation.blocks import PAGES, ROOT
 from tests.test_docs import COMMANDS, GENERATOR
 

@@ -7,7 +7,7 @@ import pytest
 from composer.engine.planning.plan import Plan, make_plan
 from composer.engine.planning.wanted import Wanted, wanted_of
 from composer.engine.storage.store import Store
-from composer.recipe.reader import read_recipe
+from composer.recipe.reading.reader import read_recipe
 from tests.engine.fakes import RECIPE, FakeRunners, write_backbone
 
 

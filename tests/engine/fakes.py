@@ -9,7 +9,7 @@ import numpy as np
 from composer.bundle.files import write_json
 from composer.bundle.tensors import write_tensors
 from composer.engine.running.runners import Runner
-from composer.recipe.stages import (
+from composer.recipe.expansion.stages import (
     Evaluate,
     Export,
     Stage,

@@ -17,7 +17,7 @@ from composer.engine.planning.wanted import wanted_of
 from composer.engine.running.events import RunOptions
 from composer.engine.running.run import run_stages
 from composer.engine.storage.store import Store
-from composer.recipe.reader import read_recipe
+from composer.recipe.reading.reader import read_recipe
 from tests.engine.attempts import check_clean
 from tests.engine.running.test_run import outputs
 from tests.engine.workers import WorkerRunners, attempts, many

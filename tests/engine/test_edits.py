@@ -18,9 +18,9 @@ from composer.engine.running.events import RunOptions
 from composer.engine.running.run import run_stages
 from composer.engine.storage.store import Store
 from composer.model.version import ARITHMETIC
-from composer.recipe.adapters import AdapterShape
-from composer.recipe.reader import read_recipe
-from composer.recipe.schema import Recipe
+from composer.recipe.grammar.adapters import AdapterShape
+from composer.recipe.grammar.schema import Recipe
+from composer.recipe.reading.reader import read_recipe
 from tests.engine.fakes import FakeRunners, write_backbone
 
 RECIPE = """\

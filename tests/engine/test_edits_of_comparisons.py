@@ -9,8 +9,9 @@ from composer.engine.planning.wanted import wanted_of
 from composer.engine.running.events import RunOptions
 from composer.engine.running.run import run_stages
 from composer.engine.storage.store import Store
-from composer.recipe.reader import read_recipe
-from composer.recipe.schema import Grid, Methods
+from composer.recipe.grammar.schema import Methods
+from composer.recipe.grammar.training import Grid
+from composer.recipe.reading.reader import read_recipe
 from tests.engine.fakes import FakeRunners, write_backbone
 
 RECIPE = """\

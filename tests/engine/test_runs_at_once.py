@@ -14,8 +14,8 @@ from composer.engine.running.events import RunOptions
 from composer.engine.running.run import run_stages
 from composer.engine.storage.refs import all_refs
 from composer.engine.storage.store import Store
-from composer.recipe.reader import read_recipe
-from composer.recipe.stages import Stage
+from composer.recipe.expansion.stages import Stage
+from composer.recipe.reading.reader import read_recipe
 from composer.train.context import StageContext
 from tests.engine.attempts import attempt, check_clean
 from tests.engine.fakes import RECIPE, FakeRunners

@@ -15,7 +15,7 @@ from pathlib import Path
 from composer.engine.planning.wanted import Wanted
 from composer.engine.running.runners import Runner
 from composer.errors import DataError, Fault, StoppedError
-from composer.recipe.stages import (
+from composer.recipe.expansion.stages import (
     Evaluate,
     Export,
     Stage,

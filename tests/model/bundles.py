@@ -19,7 +19,7 @@ from composer.model.folded import fold
 from composer.model.mixers import TrainedMixers
 from composer.model.parts import Part, new_head
 from composer.model.predictor import Predictor
-from composer.recipe.composition import adapter_names, parse_composition
+from composer.recipe.grammar.composition import adapter_names, parse_composition
 from tests.model.conftest import adapter, owned_for
 
 TEXTS = ("turn on the lamp", "wie warm ist es im wohnzimmer")

@@ -9,8 +9,13 @@ from composer.model.backbone import Backbone, open_backbone
 from composer.model.composed import ComposedModel
 from composer.model.mixers import TrainedMixers
 from composer.model.parts import Adapter, Head, Owned, Part, new_bottleneck, new_head, new_owned
-from composer.recipe.adapters import BottleneckAdapter, MAdapter, NonLinearity, joint_placement
-from composer.recipe.composition import (
+from composer.recipe.grammar.adapters import (
+    BottleneckAdapter,
+    MAdapter,
+    NonLinearity,
+    joint_placement,
+)
+from composer.recipe.grammar.composition import (
     NONE,
     Composition,
     Fuse,

@@ -6,7 +6,7 @@ from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel
 from composer.model.methods.kinds import new_adapter
 from composer.model.parts import Adapter, new_head
-from composer.recipe.adapters import (
+from composer.recipe.grammar.adapters import (
     AdapterShape,
     BitFit,
     BottleneckAdapter,
@@ -16,7 +16,7 @@ from composer.recipe.adapters import (
     Prefix,
     Prompt,
 )
-from composer.recipe.composition import adapter_names, parse_composition
+from composer.recipe.grammar.composition import adapter_names, parse_composition
 from tests.model.conftest import randomised
 
 SHAPES: dict[str, AdapterShape] = {

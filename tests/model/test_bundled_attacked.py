@@ -19,7 +19,7 @@ from composer.errors import BackboneError, BundleError, ComposerError
 from composer.model.backbone import Backbone, open_backbone
 from composer.model.bundled import check_backbone, open_composition, self_test
 from composer.model.predictor import Predictor
-from composer.recipe.composition import adapter_names, parse_composition
+from composer.recipe.grammar.composition import adapter_names, parse_composition
 from tests.bundle.content import change_manifest, put_part
 from tests.bundle.mutations import mutated
 from tests.model.bundles import TEXTS, answers, write_tiny_bundle

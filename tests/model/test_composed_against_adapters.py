@@ -15,8 +15,8 @@ from transformers import BertModel
 from composer.model.adapters import Site
 from composer.model.composed import ComposedModel
 from composer.model.parts import Adapter
-from composer.recipe.adapters import MAdapter, sub_layers
-from composer.recipe.composition import Composition, Fuse, Stack, adapter_names
+from composer.recipe.grammar.adapters import MAdapter, sub_layers
+from composer.recipe.grammar.composition import Composition, Fuse, Stack, adapter_names
 from tests.model.conftest import batch_of
 
 CASES = [

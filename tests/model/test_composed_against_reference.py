@@ -8,8 +8,8 @@ from torch import Tensor
 
 from composer.model.adapters import Site
 from composer.model.composed import ComposedModel
-from composer.recipe.adapters import MAdapter
-from composer.recipe.composition import (
+from composer.recipe.grammar.adapters import MAdapter
+from composer.recipe.grammar.composition import (
     NONE,
     Average,
     Composition,

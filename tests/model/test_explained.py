@@ -16,7 +16,7 @@ from composer.model.explained import explain
 from composer.model.files import HeadFile
 from composer.model.predictor import Predictor
 from composer.model.walk import Walk
-from composer.recipe.composition import Fuse, parse_composition
+from composer.recipe.grammar.composition import Fuse, parse_composition
 from tests.model.conftest import adapter
 from tests.model.kinds import adapter_of
 from tests.model.test_composed_against_reference import Reference

@@ -27,7 +27,7 @@ from composer.model.files import (
     write_owned,
 )
 from composer.model.parts import Part, new_head
-from composer.recipe.composition import parse_composition
+from composer.recipe.grammar.composition import parse_composition
 from tests.bundle.content import raw_tensors
 from tests.bundle.mutations import mutated, mutated_bytes
 from tests.model.conftest import adapter, owned_for

@@ -19,8 +19,8 @@ from composer.model.composed import ComposedModel, pool
 from composer.model.families import read_encoder
 from composer.model.folded import fold
 from composer.model.graph_files import make_graphs
-from composer.recipe.composition import NONE, adapter_names, parse_composition
-from composer.recipe.schema import GraphPrecision
+from composer.recipe.grammar.bundles import GraphPrecision
+from composer.recipe.grammar.composition import NONE, adapter_names, parse_composition
 from tests.model.conftest import SHAPES, batch_of
 from tests.tiny import SENTENCES, write_tiny_backbone, write_tiny_family
 

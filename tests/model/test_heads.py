@@ -19,7 +19,7 @@ from composer.model.files import HeadFile, read_head, write_head
 from composer.model.plain import plain_model
 from composer.model.predictor import Predictor
 from composer.model.together import logits_together
-from composer.recipe.adapters import NonLinearity
+from composer.recipe.grammar.adapters import NonLinearity
 from tests.model.conftest import batch_of, head_of
 from tests.model.reference import FUNCTIONS
 from tests.tiny import SENTENCES

@@ -10,7 +10,7 @@ from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel
 from composer.model.initial import initial
 from composer.model.parts import new_bottleneck
-from composer.recipe.adapters import BottleneckAdapter
+from composer.recipe.grammar.adapters import BottleneckAdapter
 from tests.model.conftest import batch_of
 
 DOWN, UP, MIDDLE = ("down", (96, 512)), ("up", (512, 96)), ("middle.0", (128, 128))

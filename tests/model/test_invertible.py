@@ -19,8 +19,8 @@ from composer.model.arithmetic import couple, uncouple
 from composer.model.backbone import Backbone, open_backbone
 from composer.model.composed import ComposedModel
 from composer.model.parts import Adapter, Bottleneck, Part, new_bottleneck, new_head
-from composer.recipe.adapters import BottleneckAdapter, NonLinearity
-from composer.recipe.composition import parse_composition
+from composer.recipe.grammar.adapters import BottleneckAdapter, NonLinearity
+from composer.recipe.grammar.composition import parse_composition
 from tests.model import reference
 from tests.model.conftest import adapter, batch_of, randomised
 from tests.model.test_composed_against_adapters import difference, put

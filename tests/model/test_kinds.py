@@ -17,11 +17,11 @@ from composer.model.methods.kinds import new_adapter, promised_tensors, stored_a
 from composer.model.methods.lora import LowRankProduct
 from composer.model.parts import Adapter
 from composer.model.together import logits_together
-from composer.recipe.adapters import Lora
-from composer.recipe.combining import REASONS
-from composer.recipe.composition import Average, adapter_names, stacked_parts
-from composer.recipe.fit import adapter_parameters
-from composer.recipe.inner import COMPUTED, BackboneShape
+from composer.recipe.checking.combining import REASONS
+from composer.recipe.grammar.adapters import Lora
+from composer.recipe.grammar.composition import Average, adapter_names, stacked_parts
+from composer.recipe.sizes.fit import adapter_parameters
+from composer.recipe.sizes.inner import COMPUTED, BackboneShape
 from tests.model.conftest import batch_of
 from tests.model.kinds import INNER, SHAPES, adapter_of, model_of
 from tests.tiny import write_tiny_family, write_tiny_roberta

@@ -14,8 +14,8 @@ from transformers import BertModel
 from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel
 from composer.model.parts import Adapter
-from composer.recipe.adapters import Lora, Prefix
-from composer.recipe.composition import adapter_names
+from composer.recipe.grammar.adapters import Lora, Prefix
+from composer.recipe.grammar.composition import adapter_names
 from tests.model.conftest import batch_of
 from tests.model.kinds import model_of
 

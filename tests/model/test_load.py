@@ -29,7 +29,7 @@ from composer.model.folded import fold
 from composer.model.mixers import TrainedMixers
 from composer.model.parts import Part, new_head
 from composer.model.predictor import Predictor
-from composer.recipe.composition import NONE, adapter_names, parse_composition
+from composer.recipe.grammar.composition import NONE, adapter_names, parse_composition
 from tests.bundle.content import KEY, content, make_bundle
 from tests.model.conftest import SHAPES, adapter, batch_of, owned_for
 from tests.tiny import SENTENCES

@@ -16,8 +16,8 @@ from composer.model.composed import ComposedModel
 from composer.model.files import stored_arrays
 from composer.model.methods.sparsity import _grasp, erdos_renyi_counts, find_masks
 from composer.model.parts import new_bottleneck
-from composer.recipe.adapters import AdapterShape, Sparsity
-from composer.recipe.sparsity import is_masked
+from composer.recipe.grammar.adapters import AdapterShape, Sparsity
+from composer.recipe.sizes.sparsity import is_masked
 from tests.model.conftest import batch_of
 
 # One bottleneck of one unit: out = h + relu(h . d) u, loss = |out - t|^2 / 2, and h = (2, 1),

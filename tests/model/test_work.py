@@ -20,8 +20,8 @@ from composer.model.encoder import Arrived
 from composer.model.folded import FoldedMixers, fold
 from composer.model.mixers import TrainedMixers
 from composer.model.parts import Adapter, new_bottleneck, new_head, new_owned
-from composer.recipe.adapters import BottleneckAdapter
-from composer.recipe.composition import Fuse, parse_composition
+from composer.recipe.grammar.adapters import BottleneckAdapter
+from composer.recipe.grammar.composition import Fuse, parse_composition
 from tests.counting import Work, counted, saved_for_backward
 
 TEXTS, TOKENS, WIDTH, CLASSES = 3, 7, 4, 3

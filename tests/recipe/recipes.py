@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from composer.errors import Fault, RecipeError
-from composer.recipe.reader import LoadedRecipe, read_recipe
-from composer.recipe.schema import Recipe
+from composer.recipe.grammar.schema import Recipe
+from composer.recipe.reading.reader import LoadedRecipe, read_recipe
 
 SOUND = """\
 composer: 1

@@ -11,7 +11,7 @@ from composer.engine.planning.wanted import wanted_of
 from composer.engine.running.events import RunOptions, RunResult
 from composer.engine.running.run import run_stages
 from composer.engine.storage.store import Store
-from composer.recipe.reader import read_recipe
+from composer.recipe.reading.reader import read_recipe
 from tests.cli.projects import write_project
 
 

@@ -15,9 +15,7 @@ from composer.engine.running.events import RunOptions
 from composer.engine.running.run import run_stages
 from composer.engine.running.runners import Runner
 from composer.engine.storage.store import Store
-from composer.recipe.composition import mixers_of
-from composer.recipe.reader import LoadedRecipe, read_recipe
-from composer.recipe.stages import (
+from composer.recipe.expansion.stages import (
     Choose,
     Evaluate,
     Export,
@@ -28,6 +26,8 @@ from composer.recipe.stages import (
     TrainLanguage,
     TrainTask,
 )
+from composer.recipe.grammar.composition import mixers_of
+from composer.recipe.reading.reader import LoadedRecipe, read_recipe
 from composer.train.choosing import choose
 from composer.train.context import StageContext
 from composer.train.results import LossFile, MeanShares, ScoresFile, TrainingFile

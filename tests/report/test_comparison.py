@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from composer.recipe.adapters import AdapterShape, BottleneckAdapter, Full, MAdapter
-from composer.recipe.comparing import Cell
+from composer.recipe.expansion.comparing import Cell
+from composer.recipe.grammar.adapters import AdapterShape, BottleneckAdapter, Full, MAdapter
 from composer.report.comparison import Comparison, Measured, Method, Scores, without_norms
 from composer.report.comparison_tables import (
     comparison_lines,

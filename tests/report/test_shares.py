@@ -1,6 +1,6 @@
 import pytest
 
-from composer.recipe.composition import parse_composition
+from composer.recipe.grammar.composition import parse_composition
 from composer.report.shares import ShareRow, members_of, share_lines, share_values
 from composer.train.results import MeanShares
 

@@ -8,9 +8,11 @@ import pytest
 from composer.data.examples import Span
 from composer.data.predictions import Value, plain_value
 from composer.errors import RecipeError
-from composer.recipe.composition import parse_composition
-from composer.recipe.schema import FileData, Score, Training
-from composer.recipe.stages import DataUse, Evaluate
+from composer.recipe.expansion.stages import DataUse, Evaluate
+from composer.recipe.grammar.composition import parse_composition
+from composer.recipe.grammar.data import FileData
+from composer.recipe.grammar.tasks import Score
+from composer.recipe.grammar.training import Training
 from composer.report.evaluated import Evaluated
 from composer.report.heat_map import draw_heat_map
 from composer.report.transfer import MAJORITY, MEAN, UNSEEN, Table, make_tables

@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 
 from composer.bundle.fingerprint import fingerprint_folder
-from composer.recipe.adapters import AdapterShape, BottleneckAdapter, MAdapter
-from composer.recipe.composition import parse_composition
-from composer.recipe.schema import FileData, FolderBackbone, Split, Training
-from composer.recipe.stages import (
+from composer.recipe.expansion.stages import (
     DataUse,
     Evaluate,
     TaskSettings,
@@ -18,6 +15,11 @@ from composer.recipe.stages import (
     TrainLanguage,
     TrainTask,
 )
+from composer.recipe.grammar.adapters import AdapterShape, BottleneckAdapter, MAdapter
+from composer.recipe.grammar.backbones import FolderBackbone
+from composer.recipe.grammar.composition import parse_composition
+from composer.recipe.grammar.data import FileData, Split
+from composer.recipe.grammar.training import Training
 from composer.train.context import Progress, StageContext, StopRequest
 
 TRAINING = Training(
@@ -181,7 +183,7 @@ def evaluation_stage(
 
 
 def _parts(expression: str) -> dict[str, str]:
-    from composer.recipe.composition import adapter_names
+    from composer.recipe.grammar.composition import adapter_names
 
     languages = ("en", "de")
     return {

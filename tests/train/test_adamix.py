@@ -13,9 +13,9 @@ from composer.model.composed import ComposedModel
 from composer.model.files import read_adapter
 from composer.model.methods.adamix import Experts, draw_routes, new_experts
 from composer.model.parts import Bottleneck, new_head
-from composer.recipe.adapters import AdaMix, BottleneckAdapter, merged_shape
-from composer.recipe.backbone_shape import BackboneShape
-from composer.recipe.fit import adapter_parameters, trainable
+from composer.recipe.grammar.adapters import AdaMix, BottleneckAdapter, merged_shape
+from composer.recipe.sizes.backbone_shape import BackboneShape
+from composer.recipe.sizes.fit import adapter_parameters, trainable
 from composer.train.adamix import disagreement, routed_loss
 from composer.train.loop import Batch
 from composer.train.objective import task_loss

@@ -16,9 +16,9 @@ from composer.errors import StoppedError
 from composer.model.adapters import Site
 from composer.model.backbone import open_backbone
 from composer.model.encoder import Encoder, Layer
-from composer.recipe.adapters import AdapterShape, BottleneckAdapter, Lora
-from composer.recipe.schema import Training
-from composer.recipe.stages import TrainComposition, TrainTask
+from composer.recipe.expansion.stages import TrainComposition, TrainTask
+from composer.recipe.grammar.adapters import AdapterShape, BottleneckAdapter, Lora
+from composer.recipe.grammar.training import Training
 from composer.train import arrivals
 from tests.train.conftest import (
     TRAINING,

@@ -5,8 +5,8 @@ import pytest
 
 from composer.bundle.files import read_json
 from composer.errors import StoreError
-from composer.recipe.schema import Training
-from composer.recipe.stages import Choose, Trial
+from composer.recipe.expansion.stages import Choose, Trial
+from composer.recipe.grammar.training import Training
 from composer.train.choosing import (
     FILE,
     TrialScore,

@@ -8,7 +8,7 @@ import torch
 
 from composer.errors import StoppedError
 from composer.model.composed import ComposedModel
-from composer.recipe.stages import TrainTask
+from composer.recipe.expansion.stages import TrainTask
 from composer.train.results import read_training
 from tests.train.conftest import TRAINING, Workshop, bytes_of, language_stage, task_stage, use
 

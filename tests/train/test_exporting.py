@@ -16,17 +16,7 @@ from composer.data.sources import read_examples
 from composer.model.backbone import Backbone
 from composer.model.bundled import open_composition
 from composer.model.predictor import Predictor
-from composer.recipe.adapters import BitFit, BottleneckAdapter, Full, Lora, Prefix, Prompt
-from composer.recipe.composition import NONE, Composition, parse_composition
-from composer.recipe.schema import (
-    FileData,
-    GraphPrecision,
-    PartPrecision,
-    SplitPaths,
-    StaticShape,
-    Training,
-)
-from composer.recipe.stages import (
+from composer.recipe.expansion.stages import (
     BundledComposition,
     DataUse,
     Export,
@@ -35,6 +25,11 @@ from composer.recipe.stages import (
     TrainLanguage,
     TrainTask,
 )
+from composer.recipe.grammar.adapters import BitFit, BottleneckAdapter, Full, Lora, Prefix, Prompt
+from composer.recipe.grammar.bundles import GraphPrecision, PartPrecision, StaticShape
+from composer.recipe.grammar.composition import NONE, Composition, parse_composition
+from composer.recipe.grammar.data import FileData, SplitPaths
+from composer.recipe.grammar.training import Training
 from composer.train.assembly import assemble
 from composer.train.results import read_scores
 from composer.train.setup import encoder_for, prepare

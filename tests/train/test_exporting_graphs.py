@@ -10,7 +10,7 @@ import pytest
 from composer.bundle.reader import open_bundle
 from composer.device.bundle import Bundle
 from composer.errors import BundleError
-from composer.recipe.schema import StaticShape
+from composer.recipe.grammar.bundles import StaticShape
 from tests.train.conftest import evaluation_stage
 from tests.train.test_exporting import (
     CASES,

@@ -9,9 +9,9 @@ import torch
 from composer.errors import AdapterError, RecipeError, StoppedError
 from composer.model.files import read_adapter, write_adapter
 from composer.model.mixers import Kept
-from composer.recipe.adapters import AdapterShape, BitFit, Full, Lora, Prefix, Prompt
-from composer.recipe.backbone_shape import BackboneShape
-from composer.recipe.fit import trainable
+from composer.recipe.grammar.adapters import AdapterShape, BitFit, Full, Lora, Prefix, Prompt
+from composer.recipe.sizes.backbone_shape import BackboneShape
+from composer.recipe.sizes.fit import trainable
 from composer.train.adopting import check_adopted
 from composer.train.results import read_scores, read_training
 from composer.train.setup import prepare

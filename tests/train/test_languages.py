@@ -16,9 +16,9 @@ from composer.errors import StoppedError
 from composer.model.files import read_adapter
 from composer.model.masked_head_files import read_masked_head
 from composer.model.pretrained_head import pretrained_head_digest
-from composer.recipe.adapters import Lora
-from composer.recipe.schema import FileData, Split
-from composer.recipe.stages import DataUse, Rows, ScoreText, TrainHead, TrainLanguage
+from composer.recipe.expansion.stages import DataUse, Rows, ScoreText, TrainHead, TrainLanguage
+from composer.recipe.grammar.adapters import Lora
+from composer.recipe.grammar.data import FileData, Split
 from composer.train import plain_text
 from composer.train.plain_text import read_split, read_text
 from composer.train.results import read_loss, read_training

@@ -10,7 +10,7 @@ from seqeval.metrics import f1_score
 from composer.data.columns import spans_of_words
 from composer.data.examples import Span
 from composer.errors import TrainingError
-from composer.recipe.schema import Score
+from composer.recipe.grammar.tasks import Score
 from composer.train.metrics import SCORES, all_scores, score
 
 GOLD = ["a", "a", "b", "b", "c", "c"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from composer.model.products import Product
-from composer.recipe.schema import Training
-from composer.recipe.stages import TrainComposition, TrainLanguage, TrainTask
+from composer.recipe.expansion.stages import TrainComposition, TrainLanguage, TrainTask
+from composer.recipe.grammar.training import Training
 from tests.model.test_prepacked import needs_operators
 from tests.train.conftest import (
     TRAINING,

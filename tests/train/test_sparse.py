@@ -15,12 +15,12 @@ from composer.model.backbone import open_backbone
 from composer.model.bundled import self_test
 from composer.model.files import read_adapter, write_adapter
 from composer.model.parts import Bottleneck
-from composer.recipe.adapters import AdapterShape, BottleneckAdapter, MAdapter, Sparsity
-from composer.recipe.backbone_shape import BackboneShape
-from composer.recipe.composition import parse_composition
-from composer.recipe.fit import trainable_parameters
-from composer.recipe.sparsity import is_masked
-from composer.recipe.stages import BundledComposition, Export
+from composer.recipe.expansion.stages import BundledComposition, Export
+from composer.recipe.grammar.adapters import AdapterShape, BottleneckAdapter, MAdapter, Sparsity
+from composer.recipe.grammar.composition import parse_composition
+from composer.recipe.sizes.backbone_shape import BackboneShape
+from composer.recipe.sizes.fit import trainable_parameters
+from composer.recipe.sizes.sparsity import is_masked
 from composer.train.checkpoint import read_checkpoint
 from composer.train.results import read_training
 from tests.train.conftest import (

@@ -13,10 +13,10 @@ from composer.model.backbone import Backbone
 from composer.model.files import read_adapter
 from composer.model.masked_lm import OutputLayer
 from composer.model.parts import new_bottleneck
-from composer.recipe.adapters import BottleneckAdapter
-from composer.recipe.backbone_shape import BackboneShape
-from composer.recipe.fit import trainable_parameters
-from composer.recipe.schema import Training
+from composer.recipe.grammar.adapters import BottleneckAdapter
+from composer.recipe.grammar.training import Training
+from composer.recipe.sizes.backbone_shape import BackboneShape
+from composer.recipe.sizes.fit import trainable_parameters
 from composer.train.results import read_scores, read_training
 from tests.tiny import write_tiny_backbone
 from tests.train.conftest import (

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from composer.data.examples import Span
-from composer.recipe.schema import Score
+from composer.recipe.grammar.tasks import Score
 from composer.train.metrics import score
 from composer.train.sums import resampled_scores
 

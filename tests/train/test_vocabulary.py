@@ -26,8 +26,8 @@ from composer.model.backbone import Backbone, open_backbone
 from composer.model.bundled import check_backbone
 from composer.model.screening import screen_folder
 from composer.model.trimming import rows_in_use, trim_folder
-from composer.recipe.schema import FileData
-from composer.recipe.stages import DataUse
+from composer.recipe.expansion.stages import DataUse
+from composer.recipe.grammar.data import FileData
 from composer.train.setup import encoder_for
 from composer.train.vocabulary import texts_of, trim_backbone
 from tests.bundle.content import change_manifest

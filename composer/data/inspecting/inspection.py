@@ -17,7 +17,8 @@ from composer.data.inspecting.repeats import (
 from composer.data.inspecting.scripts import script_of, script_warnings
 from composer.data.tasks import check_examples, label_set
 from composer.errors import DataError, Fault
-from composer.recipe.schema import Split, TaskType
+from composer.recipe.grammar.data import Split
+from composer.recipe.grammar.tasks import TaskType
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from composer.data.inspecting.parts import SPLITS, Part
 from composer.data.texts import looks, shortened
 from composer.errors import Fault
-from composer.recipe.schema import Split, TaskType
+from composer.recipe.grammar.data import Split
+from composer.recipe.grammar.tasks import TaskType
 
 RARE = 5  # training examples, below which a label is named
 LOPSIDED = 0.9  # share of one label, from which the score of always saying it is told

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from composer.data.examples import Example
 from composer.data.texts import shortened
-from composer.recipe.schema import Split
+from composer.recipe.grammar.data import Split
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SHOWN = 3  # examples in a warning

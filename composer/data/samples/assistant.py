@@ -36,7 +36,8 @@ from composer.errors import DataError, Fault, MissingExtraError, did_you_mean
 if TYPE_CHECKING:
     from composer.data.examples import Example
     from composer.data.samples.corpus import SplitCounts
-    from composer.recipe.schema import Split, TaskType
+    from composer.recipe.grammar.data import Split
+    from composer.recipe.grammar.tasks import TaskType
 
 SAMPLE_VERSION = 1  # raise it whenever the same packages give other examples
 PACKAGES = ("home-assistant-intents", "hassil")

@@ -16,7 +16,7 @@ from composer.data.samples.grammar import Grammar, read_grammar
 from composer.data.samples.names import Names, read_names
 from composer.data.samples.sampling import Sentence, sample_sentence
 from composer.data.samples.templates import Template, read_templates
-from composer.recipe.schema import Split
+from composer.recipe.grammar.data import Split
 
 ORDER: tuple[Split, ...] = ("train", "validation", "test")
 

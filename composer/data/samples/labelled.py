@@ -17,7 +17,7 @@ from composer.data.samples.pairs import (
     similarity,
 )
 from composer.data.samples.sampling import Sentence
-from composer.recipe.schema import Split
+from composer.recipe.grammar.data import Split
 
 _LABELLED: Mapping[str, Callable[[Sentence], Example]] = {
     "intent": lambda one: Example(text=one.text, label=one.intent),

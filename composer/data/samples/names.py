@@ -35,7 +35,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from composer.recipe.schema import Split
+    from composer.recipe.grammar.data import Split
 
 _PARTITION: "tuple[Split, ...]" = ("train", "train", "train", "validation", "test")
 _NEAR = 40  # letters to the left that can matter

@@ -32,7 +32,7 @@ from composer.data.samples.grammar import Grammar
 from composer.data.samples.marks import Mark, is_well_ended, pattern_of, tidied
 from composer.data.samples.names import Form, Names
 from composer.data.samples.templates import Template
-from composer.recipe.schema import Split
+from composer.recipe.grammar.data import Split
 
 _OPTIONAL = 1 / 2  # how often an optional part is said
 _CHOICES = 200  # made in one sentence, until it is given up

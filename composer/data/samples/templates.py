@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from composer.data.samples.assistant import LANGUAGES, package_folder
-from composer.recipe.schema import Split
+from composer.recipe.grammar.data import Split
 
 SMALLEST_GROUP = 3  # templates; below it there is nothing to hold out
 TEST_SHARE = 1 / 5

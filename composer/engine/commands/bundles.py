@@ -17,8 +17,8 @@ from composer.engine.planning.wanted import Wanted
 from composer.engine.running.events import RunResult
 from composer.engine.storage.refs import PARTS, Ref, resolve
 from composer.errors import Fault, RecipeError, StoreError
-from composer.recipe.reader import recipe_from
-from composer.recipe.schema import Backbone, FolderBackbone
+from composer.recipe.grammar.backbones import Backbone, FolderBackbone
+from composer.recipe.reading.reader import recipe_from
 
 Make = Callable[[Wanted], RunResult]
 """Plans what is wanted, and makes what is not there."""

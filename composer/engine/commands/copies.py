@@ -15,8 +15,9 @@ from composer.data.samples.backbones import default_cache
 from composer.engine.commands.single import DataOptions, backbone_values, data_values
 from composer.engine.planning.backbones import backbone_folder
 from composer.errors import BackboneError, Fault, RecipeError
-from composer.recipe.schema import Backbone, DataSource
-from composer.recipe.stages import DataUse
+from composer.recipe.expansion.stages import DataUse
+from composer.recipe.grammar.backbones import Backbone
+from composer.recipe.grammar.data import DataSource
 
 if TYPE_CHECKING:
     from composer.model.trimming import Trimmed

@@ -26,19 +26,21 @@ from composer.engine.storage.ready import publish_ready
 from composer.engine.storage.refs import resolve, set_ref
 from composer.engine.storage.store import Store, StoredResult
 from composer.errors import Fault, RecipeError, StoreError
-from composer.recipe.adapters import AdapterShape
-from composer.recipe.block import LanguageTag, Name
-from composer.recipe.composition import RESERVED, Composition
-from composer.recipe.keys import key_of
-from composer.recipe.meaning import SCORES
-from composer.recipe.schema import Backbone, TaskType, Training
-from composer.recipe.stages import (
+from composer.recipe.expansion.keys import key_of
+from composer.recipe.expansion.stages import (
     DataUse,
     TaskSettings,
     TrainComposition,
     TrainLanguage,
     TrainTask,
 )
+from composer.recipe.grammar.adapters import AdapterShape
+from composer.recipe.grammar.backbones import Backbone
+from composer.recipe.grammar.block import LanguageTag, Name
+from composer.recipe.grammar.composition import RESERVED, Composition
+from composer.recipe.grammar.meaning import SCORES
+from composer.recipe.grammar.tasks import TaskType
+from composer.recipe.grammar.training import Training
 
 ImportedStage = TrainTask | TrainLanguage | TrainComposition
 

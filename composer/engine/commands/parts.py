@@ -17,9 +17,15 @@ from composer.engine.planning.record import Record, read_record, read_stage
 from composer.engine.storage.refs import PARTS, Ref, resolve
 from composer.engine.storage.store import Store
 from composer.errors import Fault, RecipeError, StoreError
-from composer.recipe.composition import print_composition, rename
-from composer.recipe.schema import Backbone, DataSource, FileData, FolderBackbone
-from composer.recipe.stages import TaskSettings, TrainComposition, TrainLanguage, TrainTask
+from composer.recipe.expansion.stages import (
+    TaskSettings,
+    TrainComposition,
+    TrainLanguage,
+    TrainTask,
+)
+from composer.recipe.grammar.backbones import Backbone, FolderBackbone
+from composer.recipe.grammar.composition import print_composition, rename
+from composer.recipe.grammar.data import DataSource, FileData
 
 Values = dict[str, object]
 

@@ -7,8 +7,8 @@ from composer.engine.planning.record import read_record, read_stage
 from composer.engine.planning.wanted import Wanted
 from composer.engine.storage.refs import all_refs
 from composer.engine.storage.store import Store
-from composer.recipe.composition import Composition, print_composition, rename
-from composer.recipe.stages import BundledComposition, Evaluate, Export, Stage
+from composer.recipe.expansion.stages import BundledComposition, Evaluate, Export, Stage
+from composer.recipe.grammar.composition import Composition, print_composition, rename
 
 
 def with_scores(wanted: Wanted, store: Store) -> Wanted:

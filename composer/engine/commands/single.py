@@ -20,11 +20,11 @@ from composer.engine.commands.scores import with_scores
 from composer.engine.planning.wanted import Wanted
 from composer.engine.storage.store import Store
 from composer.errors import Fault, RecipeError, StoreError
-from composer.recipe.composition import NONE, print_composition
-from composer.recipe.expand import expand
-from composer.recipe.fit import check_fit
-from composer.recipe.reader import CALLED, TYPED, recipe_from
-from composer.recipe.stages import Stage
+from composer.recipe.expansion.expand import expand
+from composer.recipe.expansion.stages import Stage
+from composer.recipe.grammar.composition import NONE, print_composition
+from composer.recipe.reading.reader import CALLED, TYPED, recipe_from
+from composer.recipe.sizes.fit import check_fit
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class DataOptions:
         data: A file, `sample:assistant/intent` or `hub:owner/name@revision`.
         validation: A file of its own for validation.
         test: A file of its own for scoring.
-        columns: Name in `composer.recipe.schema.Columns` -> column of the file.
+        columns: Name in `composer.recipe.grammar.data.Columns` -> column of the file.
         truncate: Cut texts that are too long.
     """
 

@@ -7,9 +7,9 @@ from composer.engine.planning.ready import check_ready
 from composer.engine.planning.wanted import wanted_of
 from composer.engine.storage.faults import disk_faults
 from composer.errors import Fault, FaultsError, RecipeError
-from composer.recipe.advice import warnings
-from composer.recipe.reader import read_recipe
-from composer.recipe.starter import Starter, starter_text
+from composer.recipe.checking.advice import warnings
+from composer.recipe.grammar.starter import Starter, starter_text
+from composer.recipe.reading.reader import read_recipe
 
 
 def refuse_to_replace(file: Path) -> None:

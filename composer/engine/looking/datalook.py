@@ -24,9 +24,11 @@ from composer.data.tokenizer import read_tokenizer
 from composer.engine.planning.backbones import backbone_facts, backbone_folder
 from composer.errors import ComposerError, DataError, Fault, RecipeError, did_you_mean
 from composer.model.screening import screen_folder
-from composer.recipe.meaning import composed, composition_of, head_task
-from composer.recipe.reader import LoadedRecipe
-from composer.recipe.schema import Recipe, SampleData, Split, TaskType
+from composer.recipe.grammar.data import SampleData, Split
+from composer.recipe.grammar.meaning import composed, composition_of, head_task
+from composer.recipe.grammar.schema import Recipe
+from composer.recipe.grammar.tasks import TaskType
+from composer.recipe.reading.reader import LoadedRecipe
 
 MOST = 100_000  # sentences of a language's text that are looked through
 

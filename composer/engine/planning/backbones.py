@@ -30,8 +30,8 @@ from composer.errors import (
 from composer.model.architectures import LAYERS_LIMIT, MANY_LIMIT, SIZE_LIMIT
 from composer.model.pretrained_head import pretrained_head_digest
 from composer.model.screening import CONFIG, read_config, screen_files
-from composer.recipe.backbone_shape import BackboneShape
-from composer.recipe.schema import Backbone, FolderBackbone, HubBackbone, SampleBackbone
+from composer.recipe.grammar.backbones import Backbone, FolderBackbone, HubBackbone, SampleBackbone
+from composer.recipe.sizes.backbone_shape import BackboneShape
 
 FETCHED = ("*.json", "*.safetensors", "*.txt")  # of a hub repository's top folder
 _CACHE_OPTION = "the environment variable COMPOSER_CACHE"

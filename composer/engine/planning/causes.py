@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from composer.engine.planning.plan import Plan, PlannedStage
 from composer.engine.planning.reasons import Reason
 from composer.errors import Fault, RecipeError
-from composer.recipe.findings import nearest
+from composer.recipe.document.findings import nearest
 
 
 @dataclass(frozen=True, kw_only=True)

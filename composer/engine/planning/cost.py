@@ -11,12 +11,7 @@ from composer.engine.planning.backbones import backbone_folder
 from composer.engine.planning.expected import UNKNOWN, Basis, Expected
 from composer.engine.storage.manifest import Manifest
 from composer.errors import StoreError
-from composer.recipe.adapters import AdapterShape
-from composer.recipe.backbone_shape import BackboneShape
-from composer.recipe.fit import Trainable, adapter_parameters, trainable
-from composer.recipe.meaning import class_count
-from composer.recipe.schema import Backbone, SampleBackbone
-from composer.recipe.stages import (
+from composer.recipe.expansion.stages import (
     Choose,
     Evaluate,
     Export,
@@ -27,6 +22,11 @@ from composer.recipe.stages import (
     TrainLanguage,
     TrainTask,
 )
+from composer.recipe.grammar.adapters import AdapterShape
+from composer.recipe.grammar.backbones import Backbone, SampleBackbone
+from composer.recipe.grammar.meaning import class_count
+from composer.recipe.sizes.backbone_shape import BackboneShape
+from composer.recipe.sizes.fit import Trainable, adapter_parameters, trainable
 
 TrainsText = TrainHead | TrainLanguage
 Learning = TrainsText | TrainTask | TrainComposition

@@ -24,7 +24,7 @@ from composer.engine.storage.manifest import Manifest
 from composer.engine.storage.store import Store
 from composer.engine.storage.timings import Measured
 from composer.errors import StoreError
-from composer.recipe.stages import Choose, Export, Stage
+from composer.recipe.expansion.stages import Choose, Export, Stage
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from composer.engine.planning.plan import Plan
 from composer.engine.storage.faults import disk_faults
 from composer.engine.storage.store import StoredResult
 from composer.errors import Fault, RecipeError, StoreError, did_you_mean
-from composer.recipe.stages import Stage
+from composer.recipe.expansion.stages import Stage
 
 logger = logging.getLogger(__name__)
 

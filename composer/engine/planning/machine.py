@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from composer.model.version import ARITHMETIC
-from composer.recipe.schema import Precision
+from composer.recipe.grammar.backbones import Precision
 
 LIBRARIES = ("adapters", "tokenizers", "torch", "transformers")
 BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})

@@ -34,12 +34,12 @@ from composer.engine.storage.refs import all_refs, get_ref
 from composer.engine.storage.store import Store
 from composer.engine.storage.timings import read_measured
 from composer.errors import StoreError
-from composer.recipe.adapters import AdapterShape
-from composer.recipe.backbone_shape import BackboneShape
-from composer.recipe.fit import shapes_of
-from composer.recipe.keys import stage_key
-from composer.recipe.origins import recipe_key
-from composer.recipe.stages import Stage, TrainHead, TrainLanguage, TrainTask
+from composer.recipe.expansion.keys import stage_key
+from composer.recipe.expansion.origins import recipe_key
+from composer.recipe.expansion.stages import Stage, TrainHead, TrainLanguage, TrainTask
+from composer.recipe.grammar.adapters import AdapterShape
+from composer.recipe.sizes.backbone_shape import BackboneShape
+from composer.recipe.sizes.fit import shapes_of
 
 State = Literal["run", "done", "stale"]
 

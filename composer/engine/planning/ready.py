@@ -16,8 +16,8 @@ from composer.engine.planning.backbones import (
 )
 from composer.engine.planning.wanted import Wanted
 from composer.errors import BackboneError, DataError, Fault, RecipeError
-from composer.recipe.schema import DataSource, Split
-from composer.recipe.stages import Evaluate, Stage, data_uses
+from composer.recipe.expansion.stages import Evaluate, Stage, data_uses
+from composer.recipe.grammar.data import DataSource, Split
 
 DataUsed = tuple[tuple[DataSource, tuple[str, ...], Split | None], ...]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from composer.engine.planning.record import Record, read_stage
-from composer.recipe.keys import Change, Settings, changed_settings, stage_settings
+from composer.recipe.expansion.keys import Change, Settings, changed_settings, stage_settings
 
 ReasonKind = Literal[
     "setting",  # a key of the recipe

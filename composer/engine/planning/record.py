@@ -25,9 +25,7 @@ from composer.bundle.fingerprint import Fingerprints
 from composer.engine.planning.machine import Resolved
 from composer.engine.storage.manifest import Kind, Manifest
 from composer.errors import StoreError
-from composer.recipe.composition import CompositionError, parse_composition, print_composition
-from composer.recipe.schema import Backbone
-from composer.recipe.stages import (
+from composer.recipe.expansion.stages import (
     Choose,
     Evaluate,
     Export,
@@ -37,6 +35,12 @@ from composer.recipe.stages import (
     TrainHead,
     TrainLanguage,
     TrainTask,
+)
+from composer.recipe.grammar.backbones import Backbone
+from composer.recipe.grammar.composition import (
+    CompositionError,
+    parse_composition,
+    print_composition,
 )
 
 KINDS: dict[type[Stage], Kind] = {

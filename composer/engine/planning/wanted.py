@@ -6,12 +6,12 @@ from pathlib import Path
 
 from composer.bundle.fingerprint import Fingerprints
 from composer.errors import Fault
-from composer.recipe.backbone_shape import BackboneShape
-from composer.recipe.expand import expand
-from composer.recipe.fit import check_fit
-from composer.recipe.reader import LoadedRecipe
-from composer.recipe.schema import Backbone
-from composer.recipe.stages import Stage
+from composer.recipe.expansion.expand import expand
+from composer.recipe.expansion.stages import Stage
+from composer.recipe.grammar.backbones import Backbone
+from composer.recipe.reading.reader import LoadedRecipe
+from composer.recipe.sizes.backbone_shape import BackboneShape
+from composer.recipe.sizes.fit import check_fit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,8 +27,9 @@ from composer.data.texts import shortened
 from composer.engine.planning.plan import Plan
 from composer.engine.storage.faults import disk_faults
 from composer.engine.storage.store import Store
-from composer.recipe.schema import DataSource, Split, TaskType
-from composer.recipe.stages import Evaluate, Stage, TrainComposition, TrainTask
+from composer.recipe.expansion.stages import Evaluate, Stage, TrainComposition, TrainTask
+from composer.recipe.grammar.data import DataSource, Split
+from composer.recipe.grammar.tasks import TaskType
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from composer.engine.planning.record import Record
 from composer.engine.running.failures import Failure
 from composer.engine.running.runners import Runner
 from composer.engine.storage.store import Store, StoredResult
-from composer.recipe.schema import Backbone
-from composer.recipe.stages import Stage
+from composer.recipe.expansion.stages import Stage
+from composer.recipe.grammar.backbones import Backbone
 from composer.train.context import Progress
 
 MessageKind = Literal[

@@ -30,7 +30,7 @@ from composer.engine.storage.refs import get_ref, set_ref
 from composer.engine.storage.store import Store, StoredResult
 from composer.engine.storage.timings import note_seconds, read_measured
 from composer.errors import ComposerError, RunError, StoppedError, StoreError
-from composer.recipe.stages import Export
+from composer.recipe.expansion.stages import Export
 from composer.train.context import Progress, StopRequest
 
 _LOOK_SECONDS = 0.2  # between two looks whether a stop was asked for

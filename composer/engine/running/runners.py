@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from composer.errors import MissingExtraError
-from composer.recipe.stages import Stage
+from composer.recipe.expansion.stages import Stage
 from composer.train.context import StageContext
 
 

@@ -20,7 +20,7 @@ from composer.engine.running.runners import Runner, runner_of
 from composer.engine.running.signals import stop_on_signals
 from composer.engine.storage.faults import stage_faults
 from composer.errors import StoppedError
-from composer.recipe.stages import Stage
+from composer.recipe.expansion.stages import Stage
 from composer.train.context import Progress, StageContext, StopRequest
 
 

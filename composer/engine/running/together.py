@@ -31,7 +31,7 @@ from composer.engine.running.resources import peak_memory
 from composer.engine.running.runners import Runner
 from composer.engine.running.share import Part, learn_share
 from composer.errors import StoppedError
-from composer.recipe.stages import Stage
+from composer.recipe.expansion.stages import Stage
 from composer.train.context import Progress, StageContext, StopRequest
 
 _SPAWN = multiprocessing.get_context("spawn")

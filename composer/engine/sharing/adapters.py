@@ -28,7 +28,7 @@ from composer.engine.storage.manifest import (
 )
 from composer.engine.storage.store import StoredResult
 from composer.errors import AdapterError
-from composer.recipe.paths import why_outside
+from composer.recipe.checking.paths import why_outside
 
 FILES = {
     "language": ("adapter.json", "adapter.safetensors", "training.json"),

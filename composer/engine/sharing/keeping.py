@@ -17,7 +17,7 @@ from composer.engine.storage.ready import publish_ready
 from composer.engine.storage.refs import all_refs, set_ref
 from composer.engine.storage.store import Store
 from composer.errors import Fault, RecipeError
-from composer.recipe.keys import key_of
+from composer.recipe.expansion.keys import key_of
 
 
 def keep_adapter(

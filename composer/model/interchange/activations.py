@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from composer.recipe.adapters import NonLinearity
+from composer.recipe.grammar.adapters import NonLinearity
 
 NON_LINEARITIES: dict[str, NonLinearity] = {
     "relu": "relu",

@@ -25,7 +25,7 @@ from composer.model.interchange.activations import (
     unknown_non_linearity,
 )
 from composer.model.interchange.foreign import misfit
-from composer.recipe.adapters import (
+from composer.recipe.grammar.adapters import (
     AdapterShape,
     BottleneckAdapter,
     Form,
@@ -36,7 +36,7 @@ from composer.recipe.adapters import (
     Prefix,
     Prompt,
 )
-from composer.recipe.fit import bottleneck_width
+from composer.recipe.sizes.fit import bottleneck_width
 
 _PFEIFFER = {"mh_adapter": False, "output_adapter": True, "original_ln_before": True}
 _HOULSBY = {"mh_adapter": True, "output_adapter": True, "original_ln_before": False}

@@ -15,8 +15,8 @@ import numpy as np
 from composer.data.bio import tag_names
 from composer.errors import InterchangeError
 from composer.model.interchange.foreign import Tensors, compared, misfit
-from composer.recipe.adapters import NonLinearity
-from composer.recipe.schema import TaskType
+from composer.recipe.grammar.adapters import NonLinearity
+from composer.recipe.grammar.tasks import TaskType
 
 
 @dataclass(frozen=True, kw_only=True)

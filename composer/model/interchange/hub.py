@@ -45,10 +45,10 @@ from composer.model.interchange.hubnames import (
     worked_out_prefix,
 )
 from composer.model.methods.kinds import check_kind, promised_tensors
-from composer.recipe.adapters import AdapterShape, BottleneckAdapter, Prefix, Prompt
-from composer.recipe.fit import bottleneck_width
-from composer.recipe.inner import kept_layers
-from composer.recipe.invertible import halves
+from composer.recipe.grammar.adapters import AdapterShape, BottleneckAdapter, Prefix, Prompt
+from composer.recipe.grammar.invertible import halves
+from composer.recipe.sizes.fit import bottleneck_width
+from composer.recipe.sizes.inner import kept_layers
 
 ADAPTER, HEAD = "adapter_config.json", "head_config.json"
 ADAPTER_WEIGHTS = ("adapter.safetensors", "pytorch_adapter.bin")

@@ -30,7 +30,7 @@ from composer.model.interchange.foreign import (
 )
 from composer.model.interchange.hub import VERSION, check_model, foreign_name, written_about
 from composer.model.interchange.hubnames import fusion_names, in_models, today
-from composer.recipe.adapters import AdapterShape, BottleneckAdapter, MAdapter
+from composer.recipe.grammar.adapters import AdapterShape, BottleneckAdapter, MAdapter
 
 FUSION, SETUP = "adapter_fusion_config.json", "adapter_setup.json"
 FUSION_WEIGHTS = ("model_adapter_fusion.safetensors", "pytorch_model_adapter_fusion.bin")

@@ -38,8 +38,8 @@ from composer.model.interchange.foreignheads import (
     tagging_head,
     take_layers,
 )
-from composer.recipe.adapters import NonLinearity
-from composer.recipe.schema import TaskType
+from composer.recipe.grammar.adapters import NonLinearity
+from composer.recipe.grammar.tasks import TaskType
 
 LABELS_LIMIT = 100_000
 _TYPES: dict[str, TaskType] = {

@@ -23,7 +23,7 @@ from composer.model.arithmetic import ACTIVATIONS
 from composer.model.backbone import Backbone
 from composer.model.layouts import LAYOUTS
 from composer.model.methods.kinds import check_kind
-from composer.recipe.adapters import (
+from composer.recipe.grammar.adapters import (
     AdapterShape,
     BottleneckAdapter,
     Lora,
@@ -33,7 +33,7 @@ from composer.recipe.adapters import (
     Prompt,
     sub_layers,
 )
-from composer.recipe.inner import MATRICES, kept_layers
+from composer.recipe.sizes.inner import MATRICES, kept_layers
 
 Tensors = Mapping[str, np.ndarray]
 

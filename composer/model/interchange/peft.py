@@ -44,8 +44,8 @@ from composer.model.interchange.foreignheads import (
 from composer.model.interchange.hub import ForeignAdapter
 from composer.model.interchange.hubnames import matrix_paths
 from composer.model.methods.kinds import check_kind, promised_tensors
-from composer.recipe.adapters import AdapterShape, Lora
-from composer.recipe.inner import MATRICES
+from composer.recipe.grammar.adapters import AdapterShape, Lora
+from composer.recipe.sizes.inner import MATRICES
 
 CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from composer.model.adapters import Site
 from composer.model.parts import Bottleneck, new_bottleneck
-from composer.recipe.adapters import AdaMix, merged_shape
+from composer.recipe.grammar.adapters import AdaMix, merged_shape
 
 Route = Mapping[str, int]
 """Name of a tensor, as a plain bottleneck has it -> the expert whose it is."""

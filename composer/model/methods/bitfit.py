@@ -21,7 +21,7 @@ from composer.model.encoder import Layer
 from composer.model.methods.inner import Shares, promised, with_norms
 from composer.model.parts import Adapter
 from composer.model.products import Product
-from composer.recipe.adapters import BitFit
+from composer.recipe.grammar.adapters import BitFit
 
 
 def new_bitfit(shape: BitFit, *, backbone: Backbone, generator: torch.Generator) -> Adapter:

@@ -22,8 +22,8 @@ from composer.model.methods.prefix import with_prefixes
 from composer.model.methods.prompt import prompt_of
 from composer.model.mixers import Kept
 from composer.model.parts import Adapter
-from composer.recipe.combining import INNER_KINDS
-from composer.recipe.composition import NONE, Average, Composition, Fuse, Gate, Stack
+from composer.recipe.checking.combining import INNER_KINDS
+from composer.recipe.grammar.composition import NONE, Average, Composition, Fuse, Gate, Stack
 
 
 def changes_of(

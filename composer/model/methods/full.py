@@ -24,7 +24,7 @@ from composer.model.mixers import Kept
 from composer.model.parts import Adapter
 from composer.model.products import Product
 from composer.model.weights import read_weights
-from composer.recipe.adapters import Full
+from composer.recipe.grammar.adapters import Full
 
 _JOINED = ("query", "key", "value")
 Table = dict[str, tuple[str, ...]]  # name in memory -> names in files, one below the other

@@ -8,7 +8,7 @@ from composer.bundle.inner import inner_tensors
 from composer.model.adapters import Site
 from composer.model.backbone import Backbone
 from composer.model.parts import Adapter
-from composer.recipe.inner import Inner
+from composer.recipe.sizes.inner import Inner
 
 Shares = Sequence[tuple[Adapter, float]]
 """Adapters, and the weights that the averages around them give them."""

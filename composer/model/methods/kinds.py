@@ -23,7 +23,7 @@ from composer.model.methods.lora import new_lora
 from composer.model.methods.prefix import new_prefix
 from composer.model.methods.prompt import new_prompt
 from composer.model.parts import Adapter, Bottleneck, new_bottleneck
-from composer.recipe.adapters import AdaMix, AdapterShape, BottleneckShape, Full
+from composer.recipe.grammar.adapters import AdaMix, AdapterShape, BottleneckShape, Full
 
 _NEW: Mapping[str, Callable[..., Adapter]] = {
     "lora": new_lora,

@@ -26,7 +26,7 @@ from composer.model.methods.inner import Shares, promised, with_norms
 from composer.model.mixers import Kept
 from composer.model.parts import Adapter
 from composer.model.products import Product
-from composer.recipe.adapters import Lora
+from composer.recipe.grammar.adapters import Lora
 
 _PRODUCTS = {
     "joined": ("query", "key", "value"),

@@ -18,7 +18,7 @@ from composer.model.backbone import Backbone
 from composer.model.encoder import Layer
 from composer.model.methods.inner import promised, with_norms
 from composer.model.parts import Adapter
-from composer.recipe.adapters import Prefix
+from composer.recipe.grammar.adapters import Prefix
 
 
 def new_prefix(shape: Prefix, *, backbone: Backbone, generator: torch.Generator) -> Adapter:

@@ -16,7 +16,7 @@ from torch import Tensor
 from composer.model.backbone import Backbone
 from composer.model.methods.inner import with_norms
 from composer.model.parts import Adapter
-from composer.recipe.adapters import Prompt
+from composer.recipe.grammar.adapters import Prompt
 
 _DRAWN_FROM = 5000  # rows of the vocabulary: the most frequent ones, as in the paper
 

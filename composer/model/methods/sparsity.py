@@ -20,8 +20,8 @@ from torch import Tensor
 
 from composer.errors import TrainingError
 from composer.model.attention import twice_differentiable
-from composer.recipe.adapters import Sparsity
-from composer.recipe.sparsity import dropped_weights
+from composer.recipe.grammar.adapters import Sparsity
+from composer.recipe.sizes.sparsity import dropped_weights
 
 Losses = Callable[[], Iterator[Tensor]]
 """Gives the loss of each batch that weights are scored on, computed anew at each call."""

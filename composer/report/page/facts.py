@@ -18,9 +18,9 @@ from composer.engine.planning.plan import Plan, make_plan
 from composer.engine.planning.wanted import wanted_of
 from composer.engine.storage.store import Store
 from composer.engine.storage.timings import Measured, read_measured
-from composer.recipe.reader import LoadedRecipe
-from composer.recipe.schema import Recipe
-from composer.recipe.stages import Choose, Evaluate, Export, ScoreText, Stage
+from composer.recipe.expansion.stages import Choose, Evaluate, Export, ScoreText, Stage
+from composer.recipe.grammar.schema import Recipe
+from composer.recipe.reading.reader import LoadedRecipe
 from composer.report.comparison import Comparison, read_comparisons
 from composer.report.evaluated import Evaluated, read_evaluated
 from composer.report.language_losses import Loss

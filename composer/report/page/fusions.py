@@ -8,9 +8,9 @@ and layers x members of each language, as far as there is room.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from composer.recipe.meaning import composed, composition_of, head_task
-from composer.recipe.schema import Recipe
-from composer.recipe.stages import Evaluate
+from composer.recipe.expansion.stages import Evaluate
+from composer.recipe.grammar.meaning import composed, composition_of, head_task
+from composer.recipe.grammar.schema import Recipe
 from composer.report.evaluated import Evaluated
 from composer.report.page.facts import Facts
 from composer.report.page.matrix import HeatCell, Matrix

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from composer.recipe.languages import NO_ADAPTER
+from composer.recipe.expansion.languages import NO_ADAPTER
 from composer.report.evaluated import Evaluated
 from composer.report.language_losses import Loss, lowest
 from composer.report.layout import count

@@ -17,7 +17,7 @@ from typing import Any
 
 from composer.engine.storage.store import Store
 from composer.errors import MissingExtraError
-from composer.recipe.reader import LoadedRecipe
+from composer.recipe.reading.reader import LoadedRecipe
 from composer.report.comparison_tables import score_rows, told_of
 from composer.report.layout import count, duration, size
 from composer.report.page.axes import short_number

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from composer.recipe.stages import Evaluate
+from composer.recipe.expansion.stages import Evaluate
 from composer.report.comparison import Comparison, Scores
 from composer.report.evaluated import Evaluated
 from composer.report.layout import count

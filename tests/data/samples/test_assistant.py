@@ -17,7 +17,7 @@ from composer.data.samples.assistant import (
     sample_examples,
 )
 from composer.errors import DataError, MissingExtraError
-from composer.recipe.schema import Split
+from composer.recipe.grammar.data import Split
 
 
 def test_the_languages_are_those_of_the_package():

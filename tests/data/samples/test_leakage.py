@@ -14,7 +14,7 @@ from composer.data.leakage import Leak, TestTexts
 from composer.data.samples.assistant import LANGUAGES
 from composer.data.samples.corpus import Corpus, build
 from composer.data.samples.templates import read_templates, template_key
-from composer.recipe.schema import Leakage
+from composer.recipe.grammar.schema import Leakage
 
 LIMITS = Leakage()
 

@@ -22,7 +22,7 @@ from composer.data.samples.partners import (
     meaning_of,
     slots_of,
 )
-from composer.recipe.schema import Split
+from composer.recipe.grammar.data import Split
 
 CLASSES = ("acceptability", "paraphrase", "entailment")
 TASKS = (*CLASSES, "similarity")

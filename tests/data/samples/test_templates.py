@@ -12,7 +12,7 @@ from composer.data.samples.templates import (
     splits,
     template_key,
 )
-from composer.recipe.schema import Split
+from composer.recipe.grammar.data import Split
 
 
 def test_a_template_text_has_one_split_in_all_languages_and_intents():

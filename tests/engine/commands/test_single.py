@@ -23,8 +23,8 @@ from composer.engine.running.events import RunOptions, RunResult
 from composer.engine.running.run import run_stages
 from composer.engine.storage.store import Store
 from composer.errors import RecipeError
-from composer.recipe.schema import FileData
-from composer.recipe.stages import Evaluate, Export, TrainComposition, TrainTask
+from composer.recipe.expansion.stages import Evaluate, Export, TrainComposition, TrainTask
+from composer.recipe.grammar.data import FileData
 from tests.engine.fakes import FakeRunners, write_backbone
 
 DATA = DataOptions(data="intent.csv")

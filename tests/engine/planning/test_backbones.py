@@ -7,8 +7,8 @@ from composer.bundle.files import write_json
 from composer.bundle.fingerprint import fingerprint_folder
 from composer.engine.planning.backbones import backbone_facts, backbone_folder
 from composer.errors import BackboneError, RecipeError
-from composer.recipe.backbone_shape import BackboneShape
-from composer.recipe.schema import FolderBackbone, HubBackbone, SampleBackbone
+from composer.recipe.grammar.backbones import FolderBackbone, HubBackbone, SampleBackbone
+from composer.recipe.sizes.backbone_shape import BackboneShape
 from tests.engine.fakes import write_backbone
 
 COMMIT = "0a" * 20

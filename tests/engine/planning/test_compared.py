@@ -11,8 +11,8 @@ from composer.engine.planning.wanted import wanted_of
 from composer.engine.running.events import RunOptions
 from composer.engine.running.run import run_stages
 from composer.engine.storage.store import Store
-from composer.recipe.reader import read_recipe
-from composer.recipe.stages import Choose, TrainTask
+from composer.recipe.expansion.stages import Choose, TrainTask
+from composer.recipe.reading.reader import read_recipe
 from tests.engine.fakes import FakeRunners
 
 COMPARED = """

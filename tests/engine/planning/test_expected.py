@@ -11,7 +11,7 @@ from composer.engine.running.events import RunOptions
 from composer.engine.running.run import run_stages
 from composer.engine.storage.store import Store
 from composer.engine.storage.timings import note_seconds
-from composer.recipe.stages import Evaluate, Export, Stage
+from composer.recipe.expansion.stages import Evaluate, Export, Stage
 from composer.train.context import StageContext
 from tests.engine.fakes import FakeRunners
 

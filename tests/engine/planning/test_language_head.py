@@ -8,7 +8,7 @@ from composer.engine.planning.plan import Plan, make_plan
 from composer.engine.planning.wanted import wanted_of
 from composer.engine.storage.store import Store
 from composer.errors import BackboneError
-from composer.recipe.reader import read_recipe
+from composer.recipe.reading.reader import read_recipe
 from composer.report.language_losses import head_line
 from composer.report.planned import plan_lines, plan_values
 from tests.model.test_masked_head import edit, write_whole

@@ -313,7 +313,7 @@ def test_planning_imports_nothing_heavy(folder: Path):
         "from composer.engine.planning.plan import make_plan\n"
         "from composer.engine.storage.store import Store\n"
         "from composer.engine.planning.wanted import wanted_of\n"
-        "from composer.recipe.reader import read_recipe\n"
+        "from composer.recipe.reading.reader import read_recipe\n"
         f"folder = Path({str(folder)!r})\n"
         "make_plan(wanted_of(read_recipe(folder / 'home.yaml')), Store(folder / 's'))\n"
         "heavy = ('torch', 'datasets', 'transformers', 'adapters', 'sklearn', 'composer.train')\n"

@@ -9,8 +9,8 @@ from composer.engine.planning.wanted import Wanted
 from composer.engine.storage.manifest import Manifest
 from composer.engine.storage.store import Store
 from composer.errors import StoreError
-from composer.recipe.keys import stage_key
-from composer.recipe.stages import TrainComposition
+from composer.recipe.expansion.keys import stage_key
+from composer.recipe.expansion.stages import TrainComposition
 
 
 def test_every_stage_can_be_read_back_with_keys_for_names(wanted: Wanted, store: Store):

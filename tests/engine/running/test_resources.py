@@ -17,7 +17,7 @@ from composer.engine.running.resources import (
     reset_peak_memory,
     resident_memory,
 )
-from composer.recipe.schema import Training
+from composer.recipe.grammar.training import Training
 
 MIB = 2**20
 

@@ -22,7 +22,7 @@ from composer.engine.running.run import run_stages
 from composer.engine.running.runners import Runner
 from composer.engine.storage.store import Store
 from composer.errors import RunError, StoppedError, TrainingError
-from composer.recipe.stages import TrainTask
+from composer.recipe.expansion.stages import TrainTask
 from composer.train.context import StageContext
 from composer.train.loop import Batch, Epoch, Job, train
 from composer.train.processes import Processes

@@ -20,7 +20,7 @@ from composer.engine.running.run import run_stages
 from composer.engine.running.tracking import TRACKERS, tracking
 from composer.engine.storage.store import Store
 from composer.errors import MissingExtraError, RecipeError
-from composer.recipe.stages import Evaluate, Stage
+from composer.recipe.expansion.stages import Evaluate, Stage
 from composer.train.context import Progress, StageContext
 from tests.engine.fakes import FakeRunners
 

@@ -12,9 +12,10 @@ from composer.engine.sharing.keeping import keep_adapter
 from composer.engine.storage.refs import resolve
 from composer.engine.storage.store import Store
 from composer.errors import ComposerError, RecipeError
-from composer.recipe.adapters import BottleneckAdapter
-from composer.recipe.schema import FileData, Training
-from composer.recipe.stages import DataUse, TaskSettings, TrainLanguage, TrainTask
+from composer.recipe.expansion.stages import DataUse, TaskSettings, TrainLanguage, TrainTask
+from composer.recipe.grammar.adapters import BottleneckAdapter
+from composer.recipe.grammar.data import FileData
+from composer.recipe.grammar.training import Training
 
 DATA = DataUse(source=FileData(source="files", path="de.csv"), languages=("de",))
 SHAPE = BottleneckAdapter(kind="bottleneck", width=4)

@@ -16,8 +16,8 @@ from composer.engine.storage.manifest import MANIFEST, write_sealed
 from composer.engine.storage.refs import get_ref
 from composer.engine.storage.store import Store
 from composer.errors import DataError
-from composer.recipe.reader import read_recipe
-from composer.recipe.stages import Stage
+from composer.recipe.expansion.stages import Stage
+from composer.recipe.reading.reader import read_recipe
 from composer.train.context import StageContext
 from tests.engine.attempts import attempt, check_done
 from tests.engine.fakes import RECIPE, write_backbone

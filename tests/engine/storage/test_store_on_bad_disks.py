@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from composer.errors import StoreError
-from composer.recipe.stages import Stage
+from composer.recipe.expansion.stages import Stage
 from composer.train.context import StageContext
 from tests.engine.attempts import attempt, check_clean, check_done
 from tests.engine.disks import as_anyone, in_child, read_only, small_disk, writable_again

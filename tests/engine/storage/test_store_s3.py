@@ -16,7 +16,7 @@ from composer.engine.storage.refs import all_refs
 from composer.engine.storage.remote import ObjectStore, open_remote
 from composer.engine.storage.shared import SharedStore
 from composer.errors import StoreError
-from composer.recipe.reader import read_recipe
+from composer.recipe.reading.reader import read_recipe
 from tests.engine.fakes import FakeRunners
 from tests.engine.hosts import KEY, Host, child, kill_at, make, run_child
 from tests.engine.s3 import SECRET, s3_bucket, s3_server

@@ -13,7 +13,7 @@ from transformers import BertModel
 from composer.model.backbone import Backbone
 from composer.model.composed import ComposedModel
 from composer.model.methods.kinds import stored_adapter
-from composer.recipe.adapters import AdapterShape
+from composer.recipe.grammar.adapters import AdapterShape
 
 BERT_NAME = "bert-base-somewhere"
 

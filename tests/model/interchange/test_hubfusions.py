@@ -23,7 +23,7 @@ from composer.model.interchange.hubfusions import (
 from composer.model.methods.kinds import stored_adapter
 from composer.model.mixers import TrainedMixers
 from composer.model.parts import Owned
-from composer.recipe.composition import parse_composition
+from composer.recipe.grammar.composition import parse_composition
 from tests.model.conftest import batch_of
 from tests.model.interchange.library import BERT_NAME, bert, far_apart, randomise, theirs_of
 

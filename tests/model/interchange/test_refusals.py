@@ -32,7 +32,7 @@ from composer.model.interchange.hubfusions import (
     read_setup,
 )
 from composer.model.interchange.peft import CONFIG, WEIGHTS, read_peft, read_peft_head, write_peft
-from composer.recipe.adapters import (
+from composer.recipe.grammar.adapters import (
     AdapterShape,
     BitFit,
     BottleneckAdapter,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from composer.engine.storage.store import Store
-from composer.recipe.reader import read_recipe
+from composer.recipe.reading.reader import read_recipe
 from composer.report.page.facts import Facts, read_facts
 from composer.report.page.page import render
 from tests.report.conftest import Run

@@ -29,7 +29,7 @@ from composer.engine.running.messages import Frame, Message, Task, Tell
 from composer.engine.running.signals import SIGNALS, stop_on_signals
 from composer.engine.storage.store import Store
 from composer.errors import MissingExtraError, RunError, StoppedError
-from composer.recipe.stages import TrainComposition, TrainHead, TrainLanguage, TrainTask
+from composer.recipe.expansion.stages import TrainComposition, TrainHead, TrainLanguage, TrainTask
 from composer.train.context import StopRequest
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""What is wrong with a recipe, all of it, in words that help."""

@@ -1,0 +1,1 @@
+"""A document of YAML as nodes that know where they stand."""

@@ -1,0 +1,1 @@
+"""From a recipe to its stages, with the key of each."""

@@ -1,0 +1,1 @@
+"""What a recipe may say: its blocks, the kinds of adapters, the notation of compositions."""
