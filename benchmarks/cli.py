@@ -77,7 +77,8 @@ def command(words: list[str]) -> Side:
 
     def side() -> float:
         start = time.perf_counter()
-        env = {**os.environ, "NO_COLOR": "1"}
+        env = os.environ | {"NO_COLOR": "1"}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled; so is this
         where = Path(words[1]).parent if len(words) > 1 else None
         run = subprocess.run([str(COMPOSER), *words], capture_output=True, cwd=where, env=env)
         if run.returncode:

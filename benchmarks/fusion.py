@@ -19,7 +19,7 @@ from setting import Utterances, utterances, write_bert_base
 from composer.engine.planning.machine import resolve_precision
 from composer.model.backbone import open_backbone
 
-COUNT = 256  # 8 full batches of the peer
+COUNT = 192  # 6 full batches of the peer
 STEPS = COUNT // peers.BATCH  # of the peer
 MEMBERS = 8
 WHAT = f"a fusion of {MEMBERS}"
