@@ -1,10 +1,16 @@
+import hashlib
+import io
 import random
+import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load
 
+from composer.bundle.header import ITEM_BYTES, read_header
 from composer.errors import StoppedError, StoreError
 from composer.train.checkpoint import Checkpoint, Trained, read_checkpoint, write_checkpoint
 from tests.train.conftest import Workshop, bytes_of, task_stage
@@ -37,6 +43,27 @@ def test_a_checkpoint_is_read_as_it_was_written(written: Path, caplog: pytest.Lo
     again = written.with_name("again")
     write_checkpoint(again, found)
     assert again.read_bytes() == written.read_bytes()
+
+
+def test_what_is_written_is_safetensors_whose_tensors_are_aligned(written: Path):
+    digest, _, data = written.read_bytes().partition(b"\n")
+    assert digest == hashlib.sha256(data).hexdigest().encode()
+    assert set(load(data)) == {
+        "weight:adapter:down.0", "best:adapter:down.0", "moment:adapter:down.0:step",
+        "random:cpu", "numbers",
+    }  # fmt: skip
+    for entry in read_header(io.BytesIO(data), len(data), place="").values():
+        assert entry.start % ITEM_BYTES[entry.type.dtype] == 0
+
+
+def test_no_tensor_is_copied_to_be_written(tmp_path: Path):
+    weight = torch.zeros(2**20)
+    large = replace(CHECKPOINT, weights={"adapter:down.0": weight})
+    tracemalloc.start()
+    write_checkpoint(tmp_path / "training.state", large)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < weight.nbytes / 4
 
 
 def test_where_none_was_written_there_is_none(tmp_path: Path):
