@@ -36,7 +36,7 @@ torch.set_num_threads(THREADS)
 data = utterances(folder, int(sys.argv[4]), name=side)
 if side != "adapters":
     import ours
-    import composer.train.tasks
+    import composer.train.tasks, transformers.models.bert.modeling_bert
     before = resident("VmRSS")
     steps, prepack = -(-len(data.texts) // 32), side == "prepacked"
     settings = ours.training(data, steps=steps, epochs=2, dropout=False, prepack=prepack)
