@@ -164,7 +164,7 @@ def test_a_signal_while_a_training_is_judged_repeats_no_step(fresh: Path):
 
 def test_a_second_ctrl_c_stops_a_checkpoint_that_hangs_and_the_last_one_is_used(fresh: Path):
     command = TRAININGS["task"]
-    hangs = partial(stall, "composer.train.checkpoint:_digest", after=1)
+    hangs = partial(stall, "composer.train.checkpoint:_pieces", after=1)
     run = begin(fresh, *command, before=[tell_every_step, hangs])
     run.wait_for("^stalled$")
     run.send(signal.SIGINT)
