@@ -10,7 +10,7 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -74,6 +74,17 @@ def unfinished_file(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):  # published, or never made
             unfinished.unlink()
+
+
+def write_hashed(file: BinaryIO, pieces: Iterable[bytes | memoryview]) -> None:
+    """Write pieces one behind the other, and before them their SHA-256 as a line of digits."""
+    hashed = hashlib.sha256()
+    file.write(b" " * 2 * hashed.digest_size + b"\n")
+    for piece in pieces:
+        hashed.update(piece)
+        file.write(piece)
+    file.seek(0)
+    file.write(hashed.hexdigest().encode())
 
 
 def beside(path: Path) -> Path:

@@ -18,7 +18,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +28,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from composer.bundle.files import unfinished_file
+from composer.bundle.files import unfinished_file, write_hashed
 from composer.bundle.fingerprint import Fingerprints, StoredTensor
 from composer.bundle.header import TensorType
 from composer.bundle.jsontext import canonical_json
@@ -115,29 +115,20 @@ def _make(path: Path, layout: Layout, stored: Mapping[str, StoredTensor], folder
         with FileLock(path.with_suffix(".lock")):
             if not _is_whole(path):
                 with unfinished_file(path) as file:
-                    _write(file, layout, stored, folder)
+                    write_hashed(file, _pieces(file, layout, stored, folder))
     except OSError as fault:
         raise StoreError(f"{path} cannot be written: {fault.strerror or fault}") from fault
 
 
-def _write(
+def _pieces(
     file: BinaryIO, layout: Layout, stored: Mapping[str, StoredTensor], folder: Path
-) -> None:
+) -> Iterator[bytes]:
     said = {name: [one.dtype, list(one.shape), start] for name, (one, start) in layout.items()}
-    hashed = hashlib.sha256()
-
-    def write(data: bytes) -> None:
-        hashed.update(data)
-        file.write(data)
-
-    file.write(b" " * _DIGITS + b"\n")
-    write(json.dumps(said).encode())
+    yield json.dumps(said).encode()
     for name, (one, start) in layout.items():
-        write(b" " * (start - file.tell()))
+        yield b" " * (start - file.tell())
         for piece in read_pieces(name, stored[name], folder):
-            write(piece.to(_TYPES[one.dtype]).view(torch.uint8).numpy().tobytes())
-    file.seek(0)
-    file.write(hashed.hexdigest().encode())
+            yield piece.to(_TYPES[one.dtype]).view(torch.uint8).numpy().tobytes()
 
 
 def _is_whole(path: Path) -> bool:

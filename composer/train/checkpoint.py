@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load
 from torch import Tensor
 
+from composer.bundle.files import write_hashed
 from composer.bundle.header import TensorType, header_bytes
 from composer.errors import StoreError
 
@@ -106,13 +107,7 @@ def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with unfinished.open("wb") as handle:
-            handle.write(_line(hashlib.sha256()))  # as long as the one that it makes room for
-            hashed = hashlib.sha256()
-            for piece in _pieces(tensors):
-                hashed.update(piece)
-                handle.write(piece)
-            handle.seek(0)
-            handle.write(_line(hashed))
+            write_hashed(handle, _pieces(tensors))
             handle.flush()
             os.fsync(handle.fileno())
         unfinished.replace(file)
@@ -143,7 +138,7 @@ def read_checkpoint(file: Path) -> Checkpoint | None:
         digest, _, data = file.read_bytes().partition(b"\n")
     except OSError as error:
         raise StoreError(f"{file}: the checkpoint cannot be read: {error.strerror}") from error
-    if digest + b"\n" != _line(hashlib.sha256(data)):
+    if digest != hashlib.sha256(data).hexdigest().encode():
         logger.warning("%s is damaged; it is not used, and this stage starts anew", file)
         return None
     fields: dict[str, dict[str, Tensor]] = {field: {} for field in _TENSORS.values()}
@@ -161,7 +156,3 @@ def read_checkpoint(file: Path) -> Checkpoint | None:
         random=fields["random"],
         decided=fields["decided"],
     )
-
-
-def _line(hashed: "hashlib._Hash") -> bytes:
-    return hashed.hexdigest().encode() + b"\n"

@@ -79,7 +79,7 @@ def test_each_precision_and_each_backbone_has_one_file_of_its_own(tmp_path: Path
 def test_a_file_that_is_whole_is_not_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder, cache = write_folder(tmp_path / "backbone", meta()), tmp_path / "cache"
     weights(folder, cache)
-    monkeypatch.setattr(mapped, "_write", lambda *_: pytest.fail("written again"))
+    monkeypatch.setattr(mapped, "write_hashed", lambda *_: pytest.fail("written again"))
     weights(folder, cache)
 
 
